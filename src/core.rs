@@ -1,0 +1,10 @@
+//! The core decides: it maps (state, event) to (state, effects).
+//!
+//! It knows no input or output, no wall clock, no threads and no async; nothing in it can fail for
+//! outside reasons. Imports point inward: `engine → desk, incident, scope → shard → rule → stats → event`.
+
+pub mod effect;
+pub mod event;
+pub mod rule;
+pub mod stats;
+pub mod time;

@@ -1,0 +1,93 @@
+//! The facts: what the platform said, as the rest of the core sees it.
+//!
+//! An [`Event`] borrows from the record it was decoded from; [`Facts`] is the small owned part of it that an
+//! incident, a ticket and a message to the customer need later.
+
+mod facts;
+mod field;
+
+use std::borrow::Cow;
+
+use rust_decimal::Decimal;
+
+use crate::core::time::Time;
+
+pub use facts::Facts;
+pub use field::{EventType, Fault, Field, NumberField, Symbol, TextField, TextSet, Topic, TypeSet};
+
+/// Where on the earth a login came from, as far as the platform or a location database knows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Place {
+    pub latitude: f64,
+    pub longitude: f64,
+    /// Radius in km within which the true place lies; 0 where nothing is said about it.
+    pub accuracy_km: f64,
+}
+
+/// One thing that happened on the platform.
+#[derive(Clone, Debug)]
+pub struct Event<'a> {
+    pub event_type: EventType,
+    pub time: Time,
+    pub fault: Fault,
+    pub expires_at: Option<Time>,
+    pub place: Option<Place>,
+    texts: [Option<Cow<'a, str>>; TextField::COUNT],
+    symbols: [Symbol; TextField::COUNT],
+    numbers: [Option<Decimal>; NumberField::COUNT],
+}
+
+impl<'a> Event<'a> {
+    pub fn new(event_type: EventType, time: Time) -> Self {
+        Self {
+            event_type,
+            time,
+            fault: Fault::None,
+            expires_at: None,
+            place: None,
+            texts: [const { None }; TextField::COUNT],
+            symbols: [Symbol::MISSING; TextField::COUNT],
+            numbers: [None; NumberField::COUNT],
+        }
+    }
+
+    pub fn set_text(&mut self, field: TextField, value: Cow<'a, str>) {
+        self.texts[field.index()] = Some(value);
+    }
+
+    pub fn set_number(&mut self, field: NumberField, value: Decimal) {
+        self.numbers[field.index()] = Some(value);
+    }
+
+    pub fn text(&self, field: TextField) -> Option<&str> {
+        self.texts[field.index()].as_deref()
+    }
+
+    pub fn number(&self, field: NumberField) -> Option<Decimal> {
+        self.numbers[field.index()]
+    }
+
+    /// Computes the symbols of `fields`, so that conditions and subjects compare numbers, not strings.
+    /// The engine calls it once per event with the fields that some rule looks at.
+    pub fn symbolize(&mut self, fields: TextSet) {
+        for field in fields.iter() {
+            if let Some(text) = &self.texts[field.index()] {
+                self.symbols[field.index()] = Symbol::of(text);
+            }
+        }
+    }
+
+    /// The symbol of a field, [`Symbol::MISSING`] if the event lacks it or it was not asked for.
+    pub fn symbol(&self, field: TextField) -> Symbol {
+        self.symbols[field.index()]
+    }
+
+    pub fn has(&self, field: Field) -> bool {
+        match field {
+            Field::Type | Field::Fault | Field::Time => true,
+            Field::ExpiresAt => self.expires_at.is_some(),
+            Field::Text(field) => self.texts[field.index()].is_some(),
+            Field::Number(field) => self.numbers[field.index()].is_some(),
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The owned part of an event that outlives its record: what tickets and messages name.
+
+use compact_str::CompactString;
+use rust_decimal::Decimal;
+
+use super::{Event, EventType, NumberField, TextField};
+use crate::core::time::Time;
+
+/// What an incident remembers of the event that opened it, and what a message to the customer can name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Facts {
+    pub event_type: EventType,
+    pub time: Time,
+    pub account_id: CompactString,
+    /// The other text fields that the event has, in field order, without the record's own id.
+    pub texts: Box<[(TextField, CompactString)]>,
+    pub amount: Option<Decimal>,
+    pub quantity: Option<Decimal>,
+}
+
+impl Facts {
+    pub fn of(event: &Event<'_>) -> Self {
+        let texts = TextField::ALL
+            .into_iter()
+            .filter(|field| !matches!(field, TextField::Id | TextField::AccountId))
+            .filter_map(|field| Some((field, CompactString::from(event.text(field)?))))
+            .collect();
+        Self {
+            event_type: event.event_type,
+            time: event.time,
+            account_id: CompactString::from(event.text(TextField::AccountId).unwrap_or_default()),
+            texts,
+            amount: event.number(NumberField::Amount),
+            quantity: event.number(NumberField::Quantity),
+        }
+    }
+
+    pub fn text(&self, field: TextField) -> Option<&str> {
+        if field == TextField::AccountId {
+            return (!self.account_id.is_empty()).then_some(self.account_id.as_str());
+        }
+        self.texts.iter().find(|(name, _)| *name == field).map(|(_, text)| text.as_str())
+    }
+}

@@ -1,0 +1,304 @@
+//! Rules in their checked form: what was written, lowered to what is evaluated per event.
+//!
+//! The written form and its errors are in [`parse`]; conditions in [`condition`]; each detection kind in a module of
+//! its own, which holds its settings, its state per subject and how it judges.
+
+pub mod condition;
+pub mod deadline;
+pub mod frequency;
+pub mod new_term;
+pub mod parse;
+pub mod scope;
+pub mod table;
+pub mod travel;
+pub mod verdict;
+
+use std::collections::BTreeMap;
+
+use rust_decimal::Decimal;
+
+use crate::core::event::{Event, Field, Symbol, TextField, TextSet, TypeSet};
+use crate::core::time::Span;
+use condition::Condition;
+
+/// A rule that is ready to be evaluated.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    pub name: String,
+    pub summary: String,
+    pub owner: String,
+    pub state: RuleState,
+    /// Hash of the rule's meaning (not of its comments or tests), on every finding and ticket.
+    pub version: u64,
+    /// The types of the topics that the rule names.
+    pub topics: TypeSet,
+    /// What starts or counts; never limits `end`, `unless`, `resolve_when`.
+    pub filter: Condition,
+    /// The subjects: one group for `group_by`, several for `slices` (scope rules only).
+    pub groups: Vec<Vec<TextField>>,
+    pub detect: Detect,
+    /// Pending before it opens.
+    pub pending: Span,
+    /// Healthy this long before the incident ends.
+    pub keep_firing: Span,
+    /// Absence is judged this much after its limit.
+    pub grace: Span,
+    pub lateness: Span,
+    pub incident: IncidentPolicy,
+    pub ticket: TicketPolicy,
+    pub notice: Option<NoticePolicy>,
+    pub runbook: Option<String>,
+}
+
+impl Rule {
+    /// Whether an account's or order's shard can judge the rule alone; otherwise it spans partitions.
+    pub fn is_local(&self) -> bool {
+        self.groups.iter().all(|group| {
+            group.iter().any(|field| matches!(field, TextField::AccountId | TextField::OrderId))
+        })
+    }
+
+    /// Event types that the rule must see at all, for any of its roles.
+    pub fn types(&self) -> TypeSet {
+        let mut types = self.topics.and(self.filter.types()).and(self.detect.types());
+        types = types.or(self.detect.ending_types());
+        if let Some(condition) = &self.incident.resolve_when {
+            types = types.or(condition.types());
+        }
+        types
+    }
+
+    /// Text fields whose symbols must be computed before the rule sees an event.
+    pub fn symbols(&self) -> TextSet {
+        let mut fields = self.filter.symbols().or(self.detect.symbols());
+        for field in self.groups.iter().flatten().chain(&self.incident.resolve_on) {
+            fields = fields.or(TextSet::of(*field));
+        }
+        if let Some(condition) = &self.incident.resolve_when {
+            fields = fields.or(condition.symbols());
+        }
+        fields
+    }
+}
+
+/// The identity of a subject within a rule: the symbol of its fields' values, [`None`] if the event lacks one.
+pub fn subject_key(group: &[TextField], event: &Event<'_>) -> Option<Symbol> {
+    let mut key = Symbol(0x51);
+    for field in group {
+        let symbol = event.symbol(*field);
+        if symbol == Symbol::MISSING {
+            return None;
+        }
+        key = key.with(symbol);
+    }
+    Some(key)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuleState {
+    Active,
+    /// Everything but telling people.
+    Shadow,
+    Paused,
+}
+
+/// The detection kinds. Each variant holds the settings of its kind.
+#[derive(Clone, Debug)]
+pub enum Detect {
+    Frequency(frequency::Frequency),
+    Ratio(scope::Ratio),
+    Deadline(deadline::Deadline),
+    NewTerm(new_term::NewTerm),
+    Travel(travel::Travel),
+    Flatline(scope::Flatline),
+}
+
+impl Detect {
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Frequency(_) => "frequency",
+            Self::Ratio(_) => "ratio",
+            Self::Deadline(_) => "deadline",
+            Self::NewTerm(_) => "new_term",
+            Self::Travel(_) => "travel",
+            Self::Flatline(_) => "flatline",
+        }
+    }
+
+    /// Types that start or count (before the rule's own filter).
+    fn types(&self) -> TypeSet {
+        match self {
+            Self::Frequency(detect) => detect.count.types(),
+            Self::Ratio(detect) => detect.among.types(),
+            Self::Deadline(detect) => detect.start.types(),
+            Self::NewTerm(_) | Self::Travel(_) | Self::Flatline(_) => TypeSet::ALL,
+        }
+    }
+
+    /// Types that end or clear, whatever the rule's filter and topics say.
+    fn ending_types(&self) -> TypeSet {
+        match self {
+            Self::Frequency(detect) => {
+                detect.unless.as_ref().map_or(TypeSet::EMPTY, Condition::types)
+            }
+            Self::Deadline(detect) => detect.end.types(),
+            Self::Ratio(_) | Self::NewTerm(_) | Self::Travel(_) | Self::Flatline(_) => {
+                TypeSet::EMPTY
+            }
+        }
+    }
+
+    fn symbols(&self) -> TextSet {
+        match self {
+            Self::Frequency(detect) => detect.symbols(),
+            Self::Ratio(detect) => detect.symbols(),
+            Self::Deadline(detect) => detect.symbols(),
+            Self::NewTerm(detect) => detect.symbols(),
+            Self::Travel(detect) => detect.symbols(),
+            Self::Flatline(detect) => detect.symbols(),
+        }
+    }
+
+    /// Whether the condition lasts (the incident ends when it has been false for `keep_firing_for`), in contrast to
+    /// kinds whose findings are points.
+    pub const fn lasts(&self) -> bool {
+        matches!(self, Self::Frequency(_) | Self::Ratio(_) | Self::Flatline(_))
+    }
+}
+
+/// A limit that may depend on the value of one field: `above: { by: channel, alipay: 10%, default: 20% }`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Limit {
+    One(Decimal),
+    By { field: TextField, values: BTreeMap<String, Decimal>, default: Decimal },
+}
+
+impl Limit {
+    /// The limit for a subject or event whose `field` has the value that `value_of` returns.
+    pub fn for_value<'a>(&self, value_of: impl FnOnce(TextField) -> Option<&'a str>) -> Decimal {
+        match self {
+            Self::One(limit) => *limit,
+            Self::By { field, values, default } => {
+                value_of(*field).and_then(|value| values.get(value)).copied().unwrap_or(*default)
+            }
+        }
+    }
+}
+
+/// The life of a rule's incidents.
+#[derive(Clone, Debug)]
+pub struct IncidentPolicy {
+    /// After an incident's end, the time in which the same subject reopens it instead of opening a new one.
+    pub cooldown: Span,
+    /// The longest cooldown; it doubles with each reopening up to here.
+    pub cooldown_max: Span,
+    pub resolve_when: Option<Condition>,
+    /// The fields that tie `resolve_when` to the incident; empty means the subject.
+    pub resolve_on: Vec<TextField>,
+    /// A point incident closes this long after its last finding.
+    pub close_after: Span,
+    pub covered_by: Vec<Cover>,
+    /// How long a finding that a scope rule may explain waits for it.
+    pub wait: Span,
+}
+
+/// One entry of `covered_by`: another rule whose open incident explains this rule's findings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cover {
+    pub rule: String,
+    /// Fields of the finding's event that must equal the other incident's subject; [`None`] means all of its subject.
+    pub equal: Option<Vec<TextField>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+impl Severity {
+    pub const ALL: [Self; 4] = [Self::Low, Self::Medium, Self::High, Self::Critical];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TicketPolicy {
+    pub category: String,
+    pub department: String,
+    pub severity: Severity,
+    /// The name of a service-level class: `emergency`, `normal`, `complex` or one of the configuration's.
+    pub sla: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoticePolicy {
+    pub template: String,
+    pub to: Audience,
+    /// The template of the message that the trouble is over; [`None`]: none is sent.
+    pub recovered: Option<String>,
+    /// The template of the correction when a finding is withdrawn.
+    pub corrected: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// The account of the finding.
+    Account,
+    /// Every account that showed the symptom which a scope rule counts.
+    Affected,
+    /// The account manager.
+    Manager,
+}
+
+/// The rules of one configuration, in the order of their names.
+#[derive(Clone, Debug, Default)]
+pub struct RuleSet {
+    pub rules: Vec<Rule>,
+}
+
+impl RuleSet {
+    pub fn new(mut rules: Vec<Rule>) -> Self {
+        rules.sort_by(|one, other| one.name.cmp(&other.name));
+        Self { rules }
+    }
+
+    pub fn find(&self, name: &str) -> Option<&Rule> {
+        self.rules.iter().find(|rule| rule.name == name)
+    }
+
+    /// Text fields whose symbols must be computed per event.
+    pub fn symbols(&self) -> TextSet {
+        self.rules.iter().fold(TextSet::EMPTY, |fields, rule| fields.or(rule.symbols()))
+    }
+
+    /// The fields that a rule may name, by their written name; the platform's own come from the configuration.
+    pub fn field_named(name: &str, extra: &[String]) -> Option<Field> {
+        use crate::core::event::NumberField;
+        match name {
+            "type" => return Some(Field::Type),
+            "fault" => return Some(Field::Fault),
+            "time" => return Some(Field::Time),
+            "expires_at" => return Some(Field::ExpiresAt),
+            _ => {}
+        }
+        if let Some(position) = extra.iter().position(|declared| declared == name) {
+            return TextField::EXTRA.get(position).copied().map(Field::Text);
+        }
+        let text = TextField::ALL
+            .into_iter()
+            .filter(|field| !TextField::EXTRA.contains(field))
+            .find(|field| field.as_str() == name);
+        let number = NumberField::ALL.into_iter().find(|field| field.as_str() == name);
+        text.map(Field::Text).or(number.map(Field::Number))
+    }
+}

@@ -1,0 +1,43 @@
+//! `new_term`: a value, a combination or a place that this subject has not shown for a while.
+
+use crate::core::event::{TextField, TextSet};
+use crate::core::time::Span;
+
+/// The settings of a new-term rule.
+#[derive(Clone, Debug)]
+pub struct NewTerm {
+    pub of: Novelty,
+    /// How long a value stays known after it was last seen.
+    pub window: Span,
+    pub min_history: History,
+    /// What a missing field means: nothing, or a value of its own that may be new.
+    pub missing_fires: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Novelty {
+    /// `every`: each of the fields must be new by itself; otherwise their combination is what counts.
+    Values { fields: Vec<TextField>, every: bool },
+    /// A place further than `radius_km` from each of the `last` known ones, less what both may be off.
+    Place { radius_km: f64, last: usize },
+}
+
+/// What must be known of a subject before anything can be new to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum History {
+    /// This many of its own events.
+    Events(u32),
+    /// This long since its first event.
+    Since(Span),
+}
+
+impl NewTerm {
+    pub fn symbols(&self) -> TextSet {
+        match &self.of {
+            Novelty::Values { fields, .. } => {
+                fields.iter().fold(TextSet::EMPTY, |set, field| set.or(TextSet::of(*field)))
+            }
+            Novelty::Place { .. } => TextSet::EMPTY,
+        }
+    }
+}

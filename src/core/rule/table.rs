@@ -1,0 +1,48 @@
+//! Keyed state of one rule: compact, swept by event time, and aware of what changed since the last checkpoint.
+
+use crate::core::event::{Event, Facts, Symbol};
+use crate::core::time::Time;
+
+use super::verdict::{Judged, Moment};
+
+/// What a detection kind does with the events of one shard. One value per rule and shard; nothing is shared between rules.
+pub trait Watch: Send {
+    /// Takes an event that one of the rule's conditions may concern. `starts`: the rule's topics and filter let it through
+    /// (`unless`, `end` and the like are looked at whatever it says). Judgements are appended to `out`.
+    fn observe(
+        &mut self,
+        subject: Symbol,
+        starts: bool,
+        event: &Event<'_>,
+        moment: Moment,
+        out: &mut Vec<Judged>,
+    );
+
+    /// The earliest event time at which [`Watch::advance`] has something to judge.
+    fn next_due(&self) -> Option<Time>;
+
+    /// Judges what is due at or before `moment.now`, in the order of event time.
+    fn advance(&mut self, moment: Moment, out: &mut Vec<Judged>);
+
+    /// Forgets subjects that no event can concern any more; called now and then, costs O(1) amortised per event.
+    fn sweep(&mut self, moment: Moment);
+
+    /// The facts of the event behind a finding that was made by time passing (a missed deadline).
+    fn facts(&self, subject: Symbol) -> Option<&Facts>;
+
+    /// Hands out what changed since the last call: key and encoded value, [`None`] for what is gone.
+    fn drain_changes(&mut self, sink: &mut dyn FnMut(&[u8], Option<&[u8]>));
+
+    /// Puts back one key of a checkpoint. Called before the first event.
+    fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), CorruptState>;
+
+    fn subjects(&self) -> usize;
+
+    /// Bytes of memory held, tables included.
+    fn bytes(&self) -> usize;
+}
+
+/// A checkpoint's record that does not decode: a format of another version, or damage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the stored state does not decode")]
+pub struct CorruptState;

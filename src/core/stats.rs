@@ -1,0 +1,1 @@
+//! Statistics that the detection kinds use. Special functions are evaluated when rules load, never per event.

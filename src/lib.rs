@@ -1,0 +1,9 @@
+//! forewarn tells the customers of virtual-goods platforms about trouble before they complain.
+//!
+//! # The map of the house
+//!
+//! Imports point inward only: `cli → daemon → edge → delivery → core`. A test enforces it.
+//!
+//! - [`core`] decides: (state, event) → (state, effects). No IO, no wall clock, no threads, no async.
+
+pub mod core;
