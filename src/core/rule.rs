@@ -53,9 +53,9 @@ pub struct Rule {
 impl Rule {
     /// Whether an account's or order's shard can judge the rule alone; otherwise it spans partitions.
     pub fn is_local(&self) -> bool {
-        self.groups.iter().all(|group| {
-            group.iter().any(|field| matches!(field, TextField::AccountId | TextField::OrderId))
-        })
+        self.groups
+            .iter()
+            .all(|group| group.iter().any(|field| matches!(field, TextField::AccountId | TextField::OrderId)))
     }
 
     /// Event types that the rule must see at all, for any of its roles.
@@ -138,13 +138,9 @@ impl Detect {
     /// Types that end or clear, whatever the rule's filter and topics say.
     fn ending_types(&self) -> TypeSet {
         match self {
-            Self::Frequency(detect) => {
-                detect.unless.as_ref().map_or(TypeSet::EMPTY, Condition::types)
-            }
+            Self::Frequency(detect) => detect.unless.as_ref().map_or(TypeSet::EMPTY, Condition::types),
             Self::Deadline(detect) => detect.end.types(),
-            Self::Ratio(_) | Self::NewTerm(_) | Self::Travel(_) | Self::Flatline(_) => {
-                TypeSet::EMPTY
-            }
+            Self::Ratio(_) | Self::NewTerm(_) | Self::Travel(_) | Self::Flatline(_) => TypeSet::EMPTY,
         }
     }
 

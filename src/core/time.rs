@@ -103,8 +103,7 @@ impl fmt::Display for Time {
 /// The form of the rule files: `90s`, `10m`, `2h`, `7d`, the largest unit that divides the span.
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const UNITS: [(i64, &str); 4] =
-            [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+        const UNITS: [(i64, &str); 4] = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
         for (millis, unit) in UNITS {
             if self.0 != 0 && self.0 % millis == 0 {
                 return write!(f, "{}{unit}", self.0 / millis);
@@ -122,11 +121,7 @@ mod tests {
     fn an_instant_is_rounded_up_to_the_next_step_and_one_on_a_step_stays() {
         let step = Span::from_secs(5);
         for (time, rounded) in [(0, 0), (1, 5_000), (5_000, 5_000), (5_001, 10_000), (-1, 0)] {
-            assert_eq!(
-                Time::from_millis(time).round_up(step),
-                Time::from_millis(rounded),
-                "{time} ms"
-            );
+            assert_eq!(Time::from_millis(time).round_up(step), Time::from_millis(rounded), "{time} ms");
         }
     }
 

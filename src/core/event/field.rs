@@ -184,14 +184,8 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub const ALL: [Self; 6] = [
-        Self::None,
-        Self::Customer,
-        Self::Channel,
-        Self::Supplier,
-        Self::Platform,
-        Self::Unknown,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::None, Self::Customer, Self::Channel, Self::Supplier, Self::Platform, Self::Unknown];
 
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -18,17 +18,53 @@ pub enum Condition {
     FaultIn(u8),
     Exists(Field),
     /// The field's symbol is (or, negated, is present and is not) among these, sorted.
-    TextIn { field: TextField, symbols: Box<[Symbol]>, negated: bool },
+    TextIn {
+        field: TextField,
+        symbols: Box<[Symbol]>,
+        negated: bool,
+    },
     /// Compares two fields of the same event.
-    SameText { left: TextField, right: TextField, negated: bool },
-    TextOrder { field: TextField, order: Comparison, literal: Box<str> },
-    StartsWith { field: TextField, literal: Box<str> },
-    EndsWith { field: TextField, literal: Box<str> },
-    Contains { field: TextField, literal: Box<str> },
-    Cidr { field: TextField, network: Network },
-    Number { field: NumberField, order: Comparison, literal: Decimal },
-    NumberIn { field: NumberField, literals: Box<[Decimal]>, negated: bool },
-    Moment { field: MomentField, order: Comparison, literal: Time },
+    SameText {
+        left: TextField,
+        right: TextField,
+        negated: bool,
+    },
+    TextOrder {
+        field: TextField,
+        order: Comparison,
+        literal: Box<str>,
+    },
+    StartsWith {
+        field: TextField,
+        literal: Box<str>,
+    },
+    EndsWith {
+        field: TextField,
+        literal: Box<str>,
+    },
+    Contains {
+        field: TextField,
+        literal: Box<str>,
+    },
+    Cidr {
+        field: TextField,
+        network: Network,
+    },
+    Number {
+        field: NumberField,
+        order: Comparison,
+        literal: Decimal,
+    },
+    NumberIn {
+        field: NumberField,
+        literals: Box<[Decimal]>,
+        negated: bool,
+    },
+    Moment {
+        field: MomentField,
+        order: Comparison,
+        literal: Time,
+    },
     Not(Box<Condition>),
     All(Box<[Condition]>),
     Any(Box<[Condition]>),
@@ -110,9 +146,7 @@ impl Condition {
             Self::Contains { field, literal } => {
                 event.text(*field).is_some_and(|text| text.contains(&**literal))
             }
-            Self::Cidr { field, network } => {
-                event.text(*field).is_some_and(|text| network.contains(text))
-            }
+            Self::Cidr { field, network } => event.text(*field).is_some_and(|text| network.contains(text)),
             Self::Number { field, order, literal } => {
                 event.number(*field).is_some_and(|number| order.holds(&number, literal))
             }
@@ -141,12 +175,8 @@ impl Condition {
                 Self::TypeIn(types) => types.not(),
                 _ => TypeSet::ALL,
             },
-            Self::All(parts) => {
-                parts.iter().fold(TypeSet::ALL, |types, part| types.and(part.types()))
-            }
-            Self::Any(parts) => {
-                parts.iter().fold(TypeSet::EMPTY, |types, part| types.or(part.types()))
-            }
+            Self::All(parts) => parts.iter().fold(TypeSet::ALL, |types, part| types.and(part.types())),
+            Self::Any(parts) => parts.iter().fold(TypeSet::EMPTY, |types, part| types.or(part.types())),
             _ => TypeSet::ALL,
         }
     }

@@ -13,8 +13,6 @@ pub struct Travel {
 
 impl Travel {
     pub fn symbols(&self) -> TextSet {
-        TextSet::of(TextField::GeoNetwork)
-            .or(TextSet::of(TextField::Ip))
-            .or(TextSet::of(TextField::DeviceId))
+        TextSet::of(TextField::GeoNetwork).or(TextSet::of(TextField::Ip)).or(TextSet::of(TextField::DeviceId))
     }
 }

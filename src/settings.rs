@@ -1,0 +1,185 @@
+//! The configuration: what was written (`raw`) becomes what is checked ([`Settings`]).
+//!
+//! Layers, later ones winning: defaults, the file, the environment (`FOREWARN__SECTION__KEY`), flags. Nothing else
+//! in the house reads the environment. A relative path is taken from the working directory.
+
+mod secret;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::core::time::{Span, Time};
+
+pub use secrecy::{ExposeSecret, SecretString};
+pub use secret::OptionValue;
+
+/// The whole configuration, checked. Sections that a platform may lack are optional.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub kafka: KafkaSettings,
+    pub topics: TopicSettings,
+    pub rules: RuleSettings,
+    pub store: StoreSettings,
+    pub state: StateSettings,
+    /// [`None`]: nobody's address is known, so nobody is told.
+    pub customers: Option<CustomerSettings>,
+    /// [`None`]: no mail can be sent.
+    pub smtp: Option<SmtpSettings>,
+    /// Mail addresses of departments, so that they hear of their tickets; `default` stands for all others.
+    pub departments: BTreeMap<String, String>,
+    pub notices: NoticeSettings,
+    pub http: HttpSettings,
+    pub log: LogSettings,
+    /// The time zone of messages to staff and to customers whose own is not known.
+    pub time_zone: String,
+    /// The locale of messages to staff and to customers whose own is not known.
+    pub locale: String,
+    /// How long a stop may take to drain before the process gives up.
+    pub shutdown_timeout: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct KafkaSettings {
+    pub brokers: Vec<String>,
+    pub group: String,
+    pub start: Start,
+    /// Always 1 so far; more is refused when the configuration is read.
+    pub workers: u32,
+    /// Handed to librdkafka as they are, over the daemon's own choices.
+    pub options: BTreeMap<String, OptionValue>,
+    /// Records taken from a topic in one turn.
+    pub poll_batch: usize,
+    /// Bytes of records that may wait in a worker because their partition is ahead of the others.
+    pub held_bytes: usize,
+}
+
+/// Where a group without committed offsets begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    Earliest,
+    Latest,
+    At(Time),
+}
+
+/// The names of the topics; those that a platform does not have are [`None`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicSettings {
+    pub orders: Option<String>,
+    pub logins: Option<String>,
+    pub catalog: Option<String>,
+    pub feedback: Option<String>,
+    /// Where records that can't be read go.
+    pub dead_letter: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleSettings {
+    /// A folder of rule files, or one file.
+    pub path: PathBuf,
+}
+
+/// Where tickets, the outbox and the audit trail are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// The file of the SQLite database.
+    pub path: PathBuf,
+}
+
+/// The local snapshot of the engine's state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateSettings {
+    pub dir: PathBuf,
+    /// How much input, in time of reading it, a restart may have to read again.
+    pub recovery: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CustomerSettings {
+    /// A CSV or JSON Lines file, by its extension.
+    File(PathBuf),
+    /// A compacted topic keyed by account.
+    Topic(String),
+}
+
+#[derive(Clone, Debug)]
+pub struct SmtpSettings {
+    pub host: String,
+    pub port: u16,
+    pub tls: Tls,
+    /// The mailbox that messages come from: `Service <service@example.com>`.
+    pub from: String,
+    pub login: Option<SmtpLogin>,
+    /// A PEM file of authorities to trust besides those of the system.
+    pub ca_file: Option<PathBuf>,
+    /// Connections used at the same time.
+    pub connections: usize,
+    /// How long each phase of a conversation may take.
+    pub timeout: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct SmtpLogin {
+    pub user: String,
+    pub password: SecretString,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tls {
+    /// Required: a server that does not offer it gets no mail.
+    StartTls,
+    Implicit,
+    None,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoticeSettings {
+    pub mode: NoticeMode,
+    /// Nothing older is sent; [`None`]: no limit.
+    pub max_age: Option<Span>,
+    /// Messages to customers in one minute, all rules together; what is above is held.
+    pub per_minute: u32,
+    /// Messages to customers of one rule in one hour; what is above is held.
+    pub per_rule: u32,
+    /// Customers told of one incident; what is above is held.
+    pub per_incident: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoticeMode {
+    Send,
+    /// Everything is written and nothing is sent until a person says so.
+    Hold,
+    /// No message is written at all.
+    Off,
+}
+
+impl NoticeMode {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Send => "send",
+            Self::Hold => "hold",
+            Self::Off => "off",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpSettings {
+    /// [`None`]: no metrics, health or status over HTTP.
+    pub listen: Option<SocketAddr>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    pub format: LogFormat,
+    /// A level, or directives such as `info,forewarn::edge=debug`.
+    pub level: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
