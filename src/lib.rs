@@ -5,7 +5,9 @@
 //! Imports point inward only: `cli → daemon → edge → delivery → core`. A test enforces it.
 //!
 //! - [`core`] decides: (state, event) → (state, effects). No IO, no wall clock, no threads, no async.
-//! - [`settings`] turns what was written in the configuration into what is checked; every edge takes its part of it.
+//! - [`settings`] turns the written configuration into the checked one.
+//! - [`cli`] is the command line, one file per verb.
 
+pub mod cli;
 pub mod core;
 pub mod settings;

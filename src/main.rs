@@ -1,3 +1,7 @@
 //! argv to exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    forewarn::cli::run(forewarn::cli::parse())
+}
