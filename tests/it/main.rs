@@ -1,0 +1,7 @@
+//! Everything that can be checked without a server: the rules of the house, the licences and the command line.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap is a failed test")]
+
+mod licences; // what the dependencies may be licensed under
+mod source; // reading our own source: code without comments and strings, and the paths it names
+mod tidy; // the rules about the code that no compiler knows
