@@ -1,1 +1,3 @@
 //! Statistics that the detection kinds use. Special functions are evaluated when rules load, never per event.
+
+pub mod bounds;

@@ -24,6 +24,9 @@ pub enum Verdict {
     Cleared { at: Time, healthy: bool },
     /// What was missing has come (a deadline's end after its limit).
     Resolved { at: Time },
+    /// A wider slice of the same rule explains this subject's trouble from `at` on: its incident merges into that of
+    /// `into`, which is found at the same moment. Nothing more is said about the subject while that goes on.
+    Joined { into: Symbol, at: Time },
 }
 
 /// A verdict and the subject that it is about.
