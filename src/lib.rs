@@ -5,9 +5,11 @@
 //! Imports point inward only: `cli → daemon → edge → delivery → core`. A test enforces it.
 //!
 //! - [`core`] decides: (state, event) → (state, effects). No IO, no wall clock, no threads, no async.
+//! - [`delivery`] decides how effects are carried out and declares what it needs for that; the edges implement it.
 //! - [`settings`] turns the written configuration into the checked one.
 //! - [`cli`] is the command line, one file per verb.
 
 pub mod cli;
 pub mod core;
+pub mod delivery;
 pub mod settings;
