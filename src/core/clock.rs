@@ -63,21 +63,18 @@ impl Clocks {
 
     /// Brings the shard's time up to date and returns it.
     pub fn shard_time(&mut self, shard: u32) -> Time {
-        let Some(clock) = self.shards.get_mut(&shard) else { return Time::MIN };
-        let lowest_unread = clock.present().filter(|input| input.unread).map(|input| input.newest).min();
-        clock.now = clock.now.max(lowest_unread.unwrap_or_else(|| clock.newest()));
-        clock.now
+        self.shards.get_mut(&shard).map_or(Time::MIN, ShardClock::bring_up_to_date)
     }
 
     /// The time that every shard with unread records has passed.
     pub fn scope_time(&mut self) -> Time {
-        let mut lowest_unread = None;
+        let mut lowest_unread: Option<Time> = None;
         let mut highest = Time::MIN;
-        for shard in self.shards.keys().copied().collect::<Vec<_>>() {
-            let now = self.shard_time(shard);
+        for clock in self.shards.values_mut() {
+            let now = clock.bring_up_to_date();
             highest = highest.max(now);
-            if self.shards.get(&shard).is_some_and(ShardClock::has_unread) {
-                lowest_unread = Some(lowest_unread.map_or(now, |lowest: Time| lowest.min(now)));
+            if clock.has_unread() {
+                lowest_unread = Some(lowest_unread.map_or(now, |lowest| lowest.min(now)));
             }
         }
         self.scope = self.scope.max(lowest_unread.unwrap_or(highest));
@@ -110,6 +107,12 @@ impl ShardClock {
 
     fn present(&self) -> impl Iterator<Item = &Input> {
         self.inputs.iter().flatten()
+    }
+
+    fn bring_up_to_date(&mut self) -> Time {
+        let lowest_unread = self.present().filter(|input| input.unread).map(|input| input.newest).min();
+        self.now = self.now.max(lowest_unread.unwrap_or_else(|| self.newest()));
+        self.now
     }
 
     fn has_unread(&self) -> bool {
