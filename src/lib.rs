@@ -6,10 +6,12 @@
 //!
 //! - [`core`] decides: (state, event) → (state, effects). No IO, no wall clock, no threads, no async.
 //! - [`delivery`] decides how effects are carried out and declares what it needs for that; the edges implement it.
+//! - [`edge`] is where the house meets its neighbours, one module per neighbour.
 //! - [`settings`] turns the written configuration into the checked one.
 //! - [`cli`] is the command line, one file per verb.
 
 pub mod cli;
 pub mod core;
 pub mod delivery;
+pub mod edge;
 pub mod settings;

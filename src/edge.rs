@@ -1,0 +1,3 @@
+//! The edges: one module per neighbour (Kafka, the database, mail, …). They don't know each other; `daemon` joins them.
+
+pub mod snapshot;

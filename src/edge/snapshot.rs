@@ -1,0 +1,53 @@
+//! The local snapshot: the engine's state and the offsets that it includes, valid together or not at all.
+//!
+//! An append-only log of changed keys in a directory of its own. What a checkpoint writes counts only once its commit
+//! is synced; a crash before that leaves the previous checkpoint. There is no index of keys, neither in memory nor on
+//! disk: instead of compacting old segments, the log now and then asks the engine for all of its keys again, a slice
+//! with each checkpoint, and forgets the segments from before that sweep. The same records can go to a compacted
+//! topic.
+
+mod format;
+mod log;
+mod segment;
+mod sweep;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use format::{Checkpoint, Position, StoredRecord};
+pub use log::{Found, Log, RestoreError};
+pub use sweep::SLICES;
+pub use writer::{Committed, SnapshotWriter};
+
+/// Why a snapshot can't be used. Each says what can be done.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+    #[error("the state folder {} is in use by another forewarn; each needs its own (state.dir)", directory.display())]
+    Locked { directory: PathBuf },
+    #[error(
+        "{} holds state in format {}.{}, this version reads {}.{}; run the version that wrote it, or move the folder \
+         away to begin without state (open windows are forgotten, tickets are not)",
+        path.display(), found.0, found.1, expected.0, expected.1
+    )]
+    Version { path: PathBuf, found: (u32, u32), expected: (u32, u32) },
+    #[error("{} is not a state file of forewarn, though it has the name of one; move it away", path.display())]
+    Foreign { path: PathBuf },
+    #[error(
+        "{} is damaged at byte {offset}; restore the folder from a backup, or move it away to begin without state",
+        path.display()
+    )]
+    Corrupt { path: PathBuf, offset: u64 },
+    #[error("the thread that writes the state has ended; the error before this one says why")]
+    Ended,
+}
+
+impl SnapshotError {
+    fn io<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Self + 'a {
+        move |source| Self::Io { action, path: path.to_owned(), source }
+    }
+}
