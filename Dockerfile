@@ -1,0 +1,29 @@
+# Two stages: the build steps of README.md ("Build from source"), then the program alone.
+
+FROM rust:1.95-slim-bookworm AS build
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends build-essential perl pkg-config \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+COPY . .
+# The image's own toolchain is the one that Cargo.toml names; nothing is fetched through rustup.
+RUN rm -f rust-toolchain.toml \
+    && cargo build --release --locked --bin forewarn
+
+FROM debian:bookworm-slim
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends ca-certificates tzdata \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --system --uid 10001 --home-dir /var/lib/forewarn --create-home --shell /usr/sbin/nologin forewarn
+COPY --from=build /src/target/release/forewarn /usr/bin/forewarn
+COPY --from=build /src/rules /etc/forewarn/rules
+COPY --from=build /src/deploy/forewarn.toml /etc/forewarn/forewarn.toml
+COPY --from=build /src/LICENSE /usr/share/doc/forewarn/LICENSE
+USER forewarn
+WORKDIR /var/lib/forewarn
+VOLUME /var/lib/forewarn
+EXPOSE 9290
+# Ready means: partitions assigned, database writable, rules loaded.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD ["/usr/bin/forewarn", "status", "-c", "/etc/forewarn/forewarn.toml"]
+ENTRYPOINT ["/usr/bin/forewarn"]
+CMD ["run", "-c", "/etc/forewarn/forewarn.toml"]
