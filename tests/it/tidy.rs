@@ -21,7 +21,7 @@ const ASKED_BY_ALL: [&str; 1] = ["clock"];
 const CORE: [&[&str]; 6] = [
     &["time"],
     &["event", "stats"],
-    &["rule"],
+    &["codec", "rule"],
     &["effect", "clock"],
     &["shard", "scope", "incident", "desk"],
     &["engine"],

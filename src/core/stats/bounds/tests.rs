@@ -1,3 +1,5 @@
+//! The tabled bounds against an oracle: numbers computed elsewhere.
+
 use super::*;
 
 /// Recorded from scipy; the file says from which version and by which expressions.
