@@ -5,8 +5,10 @@
 
 pub mod clock;
 pub mod codec;
+pub mod desk;
 pub mod effect;
 pub mod event;
+pub mod incident;
 pub mod rule;
 pub mod stats;
 pub mod time;

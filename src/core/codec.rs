@@ -4,8 +4,12 @@
 //! format that a derive produces changes silently with the type.
 
 use crate::core::event::Symbol;
-use crate::core::rule::table::CorruptState;
 use crate::core::time::{Span, Time};
+
+/// A checkpoint's record that does not decode: a format of another version, or damage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the stored state does not decode")]
+pub struct CorruptState;
 
 /// Appends values to a buffer.
 #[derive(Debug)]
@@ -107,13 +111,11 @@ impl<'a> Reader<'a> {
     }
 
     pub fn float(&mut self) -> Result<f64, CorruptState> {
-        let bytes = self.take(8)?.try_into().map_err(|_| CorruptState)?;
-        Ok(f64::from_le_bytes(bytes))
+        Ok(f64::from_le_bytes(self.bytes()?))
     }
 
     pub fn symbol(&mut self) -> Result<Symbol, CorruptState> {
-        let bytes = self.take(8)?.try_into().map_err(|_| CorruptState)?;
-        Ok(Symbol(u64::from_le_bytes(bytes)))
+        Ok(Symbol(u64::from_le_bytes(self.bytes()?)))
     }
 
     pub fn time(&mut self) -> Result<Time, CorruptState> {
@@ -142,6 +144,11 @@ impl<'a> Reader<'a> {
         read: impl FnOnce(&mut Self) -> Result<T, CorruptState>,
     ) -> Result<Option<T>, CorruptState> {
         if self.bool()? { read(self).map(Some) } else { Ok(None) }
+    }
+
+    /// Exactly `N` bytes.
+    pub fn bytes<const N: usize>(&mut self) -> Result<[u8; N], CorruptState> {
+        self.take(N)?.try_into().map_err(|_| CorruptState)
     }
 
     pub fn end(&self) -> Result<(), CorruptState> {

@@ -4,6 +4,7 @@ use compact_str::CompactString;
 use rust_decimal::Decimal;
 
 use super::{Event, EventType, NumberField, TextField};
+use crate::core::codec::{CorruptState, Reader, Writer};
 use crate::core::time::Time;
 
 /// What an incident remembers of the event that opened it, and what a message to the customer can name.
@@ -40,5 +41,35 @@ impl Facts {
             return (!self.account_id.is_empty()).then_some(self.account_id.as_str());
         }
         self.texts.iter().find(|(name, _)| *name == field).map(|(_, text)| text.as_str())
+    }
+}
+
+impl Facts {
+    pub fn encode(&self, writer: &mut Writer<'_>) {
+        writer.byte(self.event_type as u8);
+        writer.time(self.time);
+        writer.text(&self.account_id);
+        writer.unsigned(self.texts.len() as u64);
+        for (field, text) in &self.texts {
+            writer.byte(*field as u8);
+            writer.text(text);
+        }
+        for number in [self.amount, self.quantity] {
+            writer.option(number, |writer, number| writer.0.extend_from_slice(&number.serialize()));
+        }
+    }
+
+    pub fn decode(reader: &mut Reader<'_>) -> Result<Self, CorruptState> {
+        let event_type = *EventType::ALL.get(usize::from(reader.byte()?)).ok_or(CorruptState)?;
+        let time = reader.time()?;
+        let account_id = CompactString::from(reader.text()?);
+        let mut texts = Vec::new();
+        for _ in 0..reader.count()? {
+            let field = *TextField::ALL.get(usize::from(reader.byte()?)).ok_or(CorruptState)?;
+            texts.push((field, CompactString::from(reader.text()?)));
+        }
+        let mut number = || reader.option(|reader| Ok(Decimal::deserialize(reader.bytes()?)));
+        let (amount, quantity) = (number()?, number()?);
+        Ok(Self { event_type, time, account_id, texts: texts.into(), amount, quantity })
     }
 }

@@ -1,5 +1,6 @@
 //! Keyed state of one rule: compact, swept by event time, and aware of what changed since the last checkpoint.
 
+pub use crate::core::codec::CorruptState;
 use crate::core::event::{Event, Facts, Symbol};
 use crate::core::time::Time;
 
@@ -41,8 +42,3 @@ pub trait Watch: Send {
     /// Bytes of memory held, tables included.
     fn bytes(&self) -> usize;
 }
-
-/// A checkpoint's record that does not decode: a format of another version, or damage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the stored state does not decode")]
-pub struct CorruptState;

@@ -1,0 +1,270 @@
+//! Incidents: from findings to a problem with a life. It decides when one opens, waits for a cause, grows, ends, is
+//! reopened or withdrawn, and who is told at each step.
+//!
+//! One [`Incidents`] holds those of one shard (rules local to an account or order) or those of the rules that span
+//! partitions. How an account's incident joins the one that explains it is in [`cover`].
+
+pub mod cover;
+mod life;
+mod state;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use compact_str::CompactString;
+use hashbrown::HashMap;
+
+use crate::core::codec::{CorruptState, Reader};
+use crate::core::effect::{Effect, IncidentId, Subject};
+use crate::core::event::{Facts, Symbol};
+use crate::core::rule::verdict::{Evidence, Verdict};
+use crate::core::rule::{Rule, RuleSet};
+use crate::core::time::{Span, Time};
+
+pub use state::{Affected, Incident, Phase};
+
+/// Which incident: at most one per rule and subject is live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// The rule's place in the rule set.
+    pub rule: u16,
+    pub subject: Symbol,
+}
+
+/// An incident that the database knows, given to the core after a restart so that a replay continues it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KnownIncident {
+    pub id: IncidentId,
+    pub rule: CompactString,
+    pub subject: Subject,
+    pub since: Time,
+    /// [`None`] while it is open.
+    pub ended_at: Option<Time>,
+    pub revision: u32,
+}
+
+/// A finding as the incident layer takes it in.
+pub struct Finding<'a> {
+    pub key: Key,
+    pub since: Time,
+    pub evidence: Evidence,
+    /// When it is made: the event's time or the moment of the judgement, whichever is later.
+    pub at: Time,
+    /// Where the trouble is estimated to have begun.
+    pub started_at: Time,
+    /// The subject with its names; asked for only when an incident is made.
+    pub subject: &'a dyn Fn() -> Subject,
+    /// The event behind it; [`None`] for findings about many events.
+    pub facts: &'a dyn Fn() -> Option<Box<Facts>>,
+}
+
+/// What became of a finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It feeds an incident that was there.
+    Fed,
+    /// An incident was made; it waits for its time or for a cause that explains it.
+    Pending,
+    /// An incident opened, or opened again.
+    Opened,
+}
+
+/// The live incidents of a shard, or of the rules that span shards.
+#[derive(Debug)]
+pub struct Incidents {
+    rules: Arc<RuleSet>,
+    live: HashMap<Key, Incident>,
+    due: BTreeSet<(Time, Key)>,
+    known: BTreeMap<(CompactString, Subject), KnownIncident>,
+    changed: BTreeSet<Key>,
+    /// Findings since the start, by rule.
+    pub findings: Vec<u64>,
+}
+
+impl Incidents {
+    pub fn new(rules: Arc<RuleSet>) -> Self {
+        let findings = vec![0; rules.rules.len()];
+        Self {
+            rules,
+            live: HashMap::new(),
+            due: BTreeSet::new(),
+            known: BTreeMap::new(),
+            changed: BTreeSet::new(),
+            findings,
+        }
+    }
+
+    pub fn get(&self, key: Key) -> Option<&Incident> {
+        self.live.get(&key)
+    }
+
+    /// Incidents that are open, pending or joined, for figures.
+    pub fn open(&self) -> usize {
+        self.live.values().filter(|incident| !matches!(incident.phase, Phase::Ended { .. })).count()
+    }
+
+    pub fn len(&self) -> usize {
+        self.live.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.live.is_empty()
+    }
+
+    /// Takes over what the database knows, before the first event.
+    pub fn adopt(&mut self, known: KnownIncident) {
+        self.known.insert((known.rule.clone(), known.subject.clone()), known);
+    }
+
+    pub fn next_due(&self) -> Option<Time> {
+        self.due.first().map(|(time, _)| *time)
+    }
+
+    /// Takes one finding.
+    pub fn find(&mut self, finding: &Finding<'_>, effects: &mut Vec<Effect>) -> Outcome {
+        let key = finding.key;
+        let rules = Arc::clone(&self.rules);
+        let Some(rule) = rules.rules.get(usize::from(key.rule)) else { return Outcome::Fed };
+        if let Some(count) = self.findings.get_mut(usize::from(key.rule)) {
+            *count += 1;
+        }
+        self.changed.insert(key);
+        match self.live.get_mut(&key) {
+            Some(incident) => {
+                let before = incident.due();
+                let outcome = incident.feed(rule, finding, effects);
+                let after = incident.due();
+                self.reschedule(key, before, after);
+                outcome
+            }
+            None => {
+                let mut incident = self.make(rule, finding);
+                let outcome = incident.start(rule, finding.at, effects);
+                self.reschedule(key, None, incident.due());
+                self.live.insert(key, incident);
+                outcome
+            }
+        }
+    }
+
+    /// Takes any other verdict.
+    pub fn judge(&mut self, key: Key, verdict: Verdict, at: Time, effects: &mut Vec<Effect>) {
+        self.change(key, |rule, incident| match verdict {
+            Verdict::Found { .. } => {}
+            Verdict::Withdrawn { since } => incident.withdraw(rule, since, at, effects),
+            Verdict::Cleared { at: since, healthy } => incident.clear(rule, since, healthy, at, effects),
+            Verdict::Resolved { at: since } => incident.resolve(rule, since, at, effects),
+        });
+    }
+
+    /// An event that met the rule's `resolve_when` for this subject.
+    pub fn resolve(&mut self, key: Key, event_time: Time, at: Time, effects: &mut Vec<Effect>) {
+        self.change(key, |rule, incident| incident.resolve(rule, event_time, at, effects));
+    }
+
+    /// Does what is due at or before `now`, in order.
+    pub fn advance(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        while let Some((time, key)) = self.due.first().copied().filter(|(time, _)| *time <= now) {
+            self.due.remove(&(time, key));
+            self.change(key, |rule, incident| incident.due_now(rule, time, effects));
+        }
+    }
+
+    /// Applies `act` to a live incident and keeps its timer, its place and its checkpoint mark right.
+    fn change(&mut self, key: Key, act: impl FnOnce(&Rule, &mut Incident)) {
+        let rules = Arc::clone(&self.rules);
+        let Some(rule) = rules.rules.get(usize::from(key.rule)) else { return };
+        let Some(incident) = self.live.get_mut(&key) else { return };
+        let before = incident.due();
+        act(rule, incident);
+        let (after, gone) = (incident.due(), incident.phase == Phase::Gone);
+        self.changed.insert(key);
+        if gone {
+            self.live.remove(&key);
+            self.reschedule(key, before, None);
+        } else {
+            self.reschedule(key, before, after);
+        }
+    }
+
+    fn reschedule(&mut self, key: Key, before: Option<Time>, after: Option<Time>) {
+        if let Some(time) = before {
+            self.due.remove(&(time, key));
+        }
+        if let Some(time) = after {
+            self.due.insert((time, key));
+        }
+    }
+
+    fn make(&self, rule: &Rule, finding: &Finding<'_>) -> Incident {
+        let subject = (finding.subject)();
+        let facts = (finding.facts)();
+        let slack = rule.lateness + rule.incident.cooldown;
+        let known = self.known.get(&(CompactString::from(&rule.name), subject.clone())).filter(|known| {
+            finding.since >= known.since - slack
+                && known.ended_at.is_none_or(|end| finding.since <= end + slack)
+        });
+        let id = known.map_or_else(|| identity(rule, &subject, finding.since), |known| known.id);
+        let known_revision = known.map_or(0, |known| known.revision);
+        Incident::new(id, known_revision, subject, facts, finding, rule.incident.cooldown)
+    }
+
+    /// After a replay has caught up: incidents whose numbering the database is ahead of are written once more, so that
+    /// what it shows is what the core holds.
+    pub fn caught_up(&mut self, at: Time, effects: &mut Vec<Effect>) {
+        self.known.clear();
+        let mut keys: Vec<Key> = self.live.keys().copied().collect();
+        keys.sort_unstable();
+        for key in keys {
+            self.change(key, |rule, incident| incident.catch_up(rule, at, effects));
+        }
+    }
+
+    /// Hands out what changed since the last checkpoint.
+    pub fn drain_changes(&mut self, sink: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
+        let mut value = Vec::new();
+        for key in std::mem::take(&mut self.changed) {
+            let Some(rule) = self.rules.rules.get(usize::from(key.rule)) else { continue };
+            let name = state::record_key(rule, key.subject);
+            match self.live.get(&key) {
+                Some(incident) => {
+                    value.clear();
+                    incident.encode(&mut value);
+                    sink(&name, Some(&value));
+                }
+                None => sink(&name, None),
+            }
+        }
+    }
+
+    /// Puts back one incident of a checkpoint; one whose rule is gone is left to the database.
+    pub fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), CorruptState> {
+        let (rule_name, subject) = state::read_key(key)?;
+        let Some(rule) = self.rules.rules.iter().position(|rule| rule.name == rule_name) else {
+            return Ok(());
+        };
+        let key = Key { rule: u16::try_from(rule).map_err(|_| CorruptState)?, subject };
+        let incident = Incident::decode(&mut Reader(value))?;
+        self.reschedule(key, None, incident.due());
+        self.live.insert(key, incident);
+        Ok(())
+    }
+}
+
+/// The id of an incident that opens now: the same for the same rule, subject and first finding, so that a replay of the
+/// same events makes the same id.
+fn identity(rule: &Rule, subject: &Subject, since: Time) -> IncidentId {
+    use std::fmt::Write as _;
+    let mut text = String::new();
+    for (name, value) in &subject.0 {
+        let _ = write!(text, "{}={}\u{1f}", name, value);
+    }
+    let _ = write!(text, "{}\u{1f}{}", rule.name, since.as_millis());
+    let low = Symbol::of(&text);
+    text.push('\u{1f}');
+    let high = Symbol::of(&text).with(low);
+    IncidentId(u128::from(high.0) << 64 | u128::from(low.0))
+}
+
+/// How long a withdrawn or merged incident is remembered, so that what feeds it late does not open a new one.
+const AFTERLIFE: Span = Span::from_mins(10);

@@ -1,0 +1,370 @@
+//! The steps of one incident's life. Each is a function of the incident, its rule and event time.
+
+use compact_str::CompactString;
+
+use super::state::{Affected, Incident, Phase};
+use super::{AFTERLIFE, Finding, Outcome};
+use crate::core::desk;
+use crate::core::effect::{Effect, EffectKind, EndReason, IncidentId, Stage, TicketStep};
+use crate::core::event::{Facts, Symbol};
+use crate::core::rule::{Audience, Rule, RuleState};
+use crate::core::time::{Span, Time};
+
+/// Customers whom one incident names. Beyond it they are only counted: the guard has long stopped telling people by
+/// then, and a person decides.
+pub(super) const AFFECTED_BOUND: usize = 200_000;
+
+/// Findings that can still be withdrawn; older ones count as settled.
+const FINDINGS_BOUND: usize = 64;
+
+impl Incident {
+    /// The first finding was made: it opens at once unless the rule lets it pend or wait for a cause.
+    pub(super) fn start(&mut self, rule: &Rule, at: Time, effects: &mut Vec<Effect>) -> Outcome {
+        if rule.pending > Span::ZERO && rule.detect.lasts() {
+            self.phase = Phase::Pending { until: at + rule.pending };
+            return Outcome::Pending;
+        }
+        self.wait_or_open(rule, at, effects)
+    }
+
+    fn wait_or_open(&mut self, rule: &Rule, at: Time, effects: &mut Vec<Effect>) -> Outcome {
+        if !rule.incident.covered_by.is_empty() && rule.incident.wait > Span::ZERO {
+            self.phase = Phase::Waiting { until: at + rule.incident.wait };
+            return Outcome::Pending;
+        }
+        self.open(rule, at, effects);
+        Outcome::Opened
+    }
+
+    /// A further finding about a subject that has an incident.
+    pub(super) fn feed(&mut self, rule: &Rule, finding: &Finding<'_>, effects: &mut Vec<Effect>) -> Outcome {
+        match self.phase {
+            Phase::Pending { .. } | Phase::Waiting { .. } | Phase::Joined { .. } => {
+                self.remember(finding);
+                Outcome::Fed
+            }
+            Phase::Open => {
+                self.remember(finding);
+                self.cleared = None;
+                self.arm(rule);
+                Outcome::Fed
+            }
+            Phase::Ended { at, .. } if finding.since <= at => Outcome::Fed,
+            Phase::Ended { .. } => {
+                self.again(rule, finding);
+                self.phase = Phase::Open;
+                self.cooldown = (self.cooldown + self.cooldown).min(rule.incident.cooldown_max);
+                self.arm(rule);
+                self.step(rule, TicketStep::Reopened, finding.at, effects);
+                self.touch_own_account(rule, finding.at, effects);
+                Outcome::Opened
+            }
+            Phase::Withdrawn { .. } | Phase::Gone => {
+                let fresh = Self::new(
+                    self.id,
+                    self.known_revision,
+                    std::mem::take(&mut self.subject),
+                    (finding.facts)(),
+                    finding,
+                    rule.incident.cooldown,
+                );
+                let revision = self.revision;
+                *self = fresh;
+                self.revision = revision;
+                self.start(rule, finding.at, effects)
+            }
+        }
+    }
+
+    /// What is remembered anew when the trouble comes back.
+    fn again(&mut self, rule: &Rule, finding: &Finding<'_>) {
+        self.since = finding.since;
+        self.started_at = finding.started_at.min(finding.since);
+        self.findings.clear();
+        self.settled_findings = 0;
+        self.cleared = None;
+        if let Some(facts) = (finding.facts)() {
+            self.facts = Some(facts);
+        }
+        if !matches!(rule.notice.as_ref().map(|notice| notice.to), Some(Audience::Affected)) {
+            for affected in self.affected.values_mut() {
+                affected.told = true;
+            }
+        }
+        self.remember(finding);
+    }
+
+    fn remember(&mut self, finding: &Finding<'_>) {
+        if let Err(place) = self.findings.binary_search(&finding.since) {
+            self.findings.insert(place, finding.since);
+        }
+        if self.findings.len() > FINDINGS_BOUND {
+            self.findings.remove(0);
+            self.settled_findings = self.settled_findings.saturating_add(1);
+        }
+        self.since = self.since.min(finding.since);
+        self.started_at = self.started_at.min(finding.started_at);
+        if finding.since >= self.last_finding {
+            self.last_finding = finding.since;
+            self.evidence = finding.evidence;
+        }
+    }
+
+    /// A finding has proved untrue.
+    pub(super) fn withdraw(&mut self, rule: &Rule, since: Time, at: Time, effects: &mut Vec<Effect>) {
+        let Ok(place) = self.findings.binary_search(&since) else { return };
+        self.findings.remove(place);
+        if let Some(first) = self.findings.first().filter(|_| self.settled_findings == 0) {
+            self.since = self.since.max(*first);
+        }
+        if !self.findings.is_empty() || self.settled_findings > 0 {
+            return;
+        }
+        match self.phase {
+            Phase::Open => {
+                self.phase = Phase::Withdrawn { at };
+                self.timer = Some(at + AFTERLIFE);
+                self.step(rule, TicketStep::Withdrawn, at, effects);
+                let corrected = rule.notice.as_ref().and_then(|notice| notice.corrected.as_deref());
+                self.tell_those_told(rule, corrected, Stage::Corrected, at, effects);
+            }
+            Phase::Pending { .. } | Phase::Waiting { .. } | Phase::Joined { .. } => self.phase = Phase::Gone,
+            Phase::Ended { .. } | Phase::Withdrawn { .. } | Phase::Gone => {}
+        }
+    }
+
+    /// The condition is false since a moment; the incident ends once that has lasted.
+    pub(super) fn clear(
+        &mut self,
+        rule: &Rule,
+        since: Time,
+        healthy: bool,
+        at: Time,
+        effects: &mut Vec<Effect>,
+    ) {
+        match self.phase {
+            Phase::Pending { .. } => self.phase = Phase::Gone,
+            Phase::Waiting { .. } | Phase::Open => {
+                self.cleared = Some((since, healthy));
+                self.arm(rule);
+                if self.phase == Phase::Open && rule.keep_firing == Span::ZERO {
+                    self.end(rule, reason(healthy), at, effects);
+                }
+            }
+            Phase::Joined { .. } | Phase::Ended { .. } | Phase::Withdrawn { .. } | Phase::Gone => {}
+        }
+    }
+
+    /// There is evidence that all is well: what was missing has come, or `resolve_when` was met.
+    pub(super) fn resolve(&mut self, rule: &Rule, event_time: Time, at: Time, effects: &mut Vec<Effect>) {
+        if event_time < self.since {
+            return;
+        }
+        match self.phase {
+            Phase::Pending { .. } => self.phase = Phase::Gone,
+            // The ticket opens and resolves at once; the customer need not be told of what is over.
+            Phase::Waiting { .. } => {
+                self.cleared = Some((event_time, true));
+                self.open(rule, at, effects);
+                self.end(rule, EndReason::Recovered, at, effects);
+            }
+            Phase::Open => self.end(rule, EndReason::Recovered, at, effects),
+            Phase::Joined { .. } | Phase::Ended { .. } | Phase::Withdrawn { .. } | Phase::Gone => {}
+        }
+    }
+
+    /// Its timer has run out.
+    pub(super) fn due_now(&mut self, rule: &Rule, now: Time, effects: &mut Vec<Effect>) {
+        match self.phase {
+            Phase::Pending { .. } => {
+                self.wait_or_open(rule, now, effects);
+            }
+            Phase::Waiting { .. } => {
+                self.open(rule, now, effects);
+                if matches!(self.cleared, Some((_, true))) {
+                    self.end(rule, EndReason::Recovered, now, effects);
+                }
+            }
+            Phase::Open => match self.cleared {
+                Some((_, healthy)) => self.end(rule, reason(healthy), now, effects),
+                None => self.end(rule, EndReason::Quiet, now, effects),
+            },
+            Phase::Joined { .. } | Phase::Ended { .. } | Phase::Withdrawn { .. } => self.phase = Phase::Gone,
+            Phase::Gone => {}
+        }
+    }
+
+    fn open(&mut self, rule: &Rule, at: Time, effects: &mut Vec<Effect>) {
+        self.phase = Phase::Open;
+        self.opened_at = at;
+        self.arm(rule);
+        self.count_own_account();
+        self.step(rule, TicketStep::Opened, at, effects);
+        self.touch_own_account(rule, at, effects);
+    }
+
+    fn end(&mut self, rule: &Rule, reason: EndReason, at: Time, effects: &mut Vec<Effect>) {
+        self.phase = Phase::Ended { at, reason };
+        self.timer = Some(at + self.cooldown);
+        self.step(rule, TicketStep::Resolved(reason), at, effects);
+        if reason == EndReason::Recovered {
+            let recovered = rule.notice.as_ref().and_then(|notice| notice.recovered.as_deref());
+            self.tell_those_told(rule, recovered, Stage::Recovered, at, effects);
+        }
+    }
+
+    /// Sets the timer of an open incident.
+    fn arm(&mut self, rule: &Rule) {
+        self.timer = match self.cleared {
+            Some((since, _)) => Some(since + rule.keep_firing),
+            None if rule.detect.lasts() => None,
+            None => Some(self.last_finding + rule.incident.close_after),
+        };
+    }
+
+    /// An account meets the trouble of an open incident. The first time it is counted and, where the rule says so, told.
+    pub(crate) fn affect(&mut self, rule: &Rule, account: Affected, at: Time, effects: &mut Vec<Effect>) {
+        let symbol = Symbol::of(&account.account_id);
+        if self.affected.contains_key(&symbol) {
+            return;
+        }
+        if self.affected.len() >= AFFECTED_BOUND {
+            self.affected_unnamed = self.affected_unnamed.saturating_add(1);
+            return;
+        }
+        self.write_affected(rule, &account, at, effects);
+        let tell =
+            !account.told && matches!(rule.notice.as_ref().map(|notice| notice.to), Some(Audience::Affected));
+        let mut account = account;
+        if tell && let Some(notice) = &rule.notice {
+            account.told = true;
+            self.write_notice(rule, &account, &notice.template, Stage::Opened, at, effects);
+        }
+        self.affected.insert(symbol, account);
+        if self.affected_count() >= self.affected_reported.saturating_mul(4).max(16) {
+            self.step(rule, TicketStep::Updated, at, effects);
+        }
+    }
+
+    /// The account that the finding itself is about, if there is one.
+    fn count_own_account(&mut self) {
+        if let Some(facts) = self.facts.as_ref().filter(|facts| !facts.account_id.is_empty()) {
+            let account =
+                Affected { account_id: facts.account_id.clone(), facts: Some(facts.clone()), told: false };
+            self.affected.entry(Symbol::of(&facts.account_id)).or_insert(account);
+        }
+    }
+
+    fn touch_own_account(&mut self, rule: &Rule, at: Time, effects: &mut Vec<Effect>) {
+        let Some(symbol) = self.facts.as_ref().map(|facts| Symbol::of(&facts.account_id)) else { return };
+        let Some(mut account) = self.affected.get(&symbol).cloned() else { return };
+        self.write_affected(rule, &account, at, effects);
+        let over = matches!(self.cleared, Some((_, true)));
+        if let Some(notice) = rule.notice.as_ref().filter(|_| !account.told && !over) {
+            account.told = true;
+            self.write_notice(rule, &account, &notice.template, Stage::Opened, at, effects);
+            self.affected.insert(symbol, account);
+        }
+    }
+
+    fn tell_those_told(
+        &self,
+        rule: &Rule,
+        template: Option<&str>,
+        stage: Stage,
+        at: Time,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(template) = template else { return };
+        for account in self.affected.values().filter(|account| account.told) {
+            self.write_notice(rule, account, template, stage, at, effects);
+        }
+    }
+
+    /// Joins the incident that explains this one. Returns the accounts that the other now has to name.
+    pub(super) fn join(
+        &mut self,
+        rule: &Rule,
+        cause: super::Key,
+        id: IncidentId,
+        at: Time,
+        effects: &mut Vec<Effect>,
+    ) -> Vec<Affected> {
+        let had_ticket = self.phase == Phase::Open;
+        self.count_own_account();
+        if had_ticket {
+            self.step(rule, TicketStep::Merged(id), at, effects);
+        }
+        self.phase = Phase::Joined { cause, id };
+        self.timer = None;
+        self.affected.values().cloned().collect()
+    }
+
+    /// The cause that this incident had joined is over.
+    pub(super) fn leave(&mut self, at: Time) {
+        self.phase = Phase::Withdrawn { at };
+        self.timer = Some(at + AFTERLIFE);
+    }
+
+    /// The database is ahead in its numbering: go on from there and write the present state once more.
+    pub(super) fn catch_up(&mut self, rule: &Rule, at: Time, effects: &mut Vec<Effect>) {
+        if self.known_revision <= self.revision {
+            return;
+        }
+        self.revision = self.known_revision;
+        let step = match self.phase {
+            Phase::Open => TicketStep::Updated,
+            Phase::Ended { reason, .. } => TicketStep::Resolved(reason),
+            Phase::Withdrawn { .. } => TicketStep::Withdrawn,
+            Phase::Joined { id, .. } => TicketStep::Merged(id),
+            Phase::Pending { .. } | Phase::Waiting { .. } | Phase::Gone => return,
+        };
+        self.step(rule, step, at, effects);
+    }
+
+    fn step(&mut self, rule: &Rule, step: TicketStep, at: Time, effects: &mut Vec<Effect>) {
+        self.revision += 1;
+        self.affected_reported = self.affected_count();
+        let snapshot = desk::snapshot(rule, self);
+        let kind = EffectKind::Ticket { revision: self.revision, step, snapshot };
+        effects.push(self.effect(rule, at, kind));
+    }
+
+    fn write_affected(&self, rule: &Rule, account: &Affected, at: Time, effects: &mut Vec<Effect>) {
+        let Some(facts) = account.facts.clone().or_else(|| self.facts.clone()) else { return };
+        let kind = EffectKind::Affected { account_id: account.account_id.clone(), facts };
+        effects.push(self.effect(rule, at, kind));
+    }
+
+    fn write_notice(
+        &self,
+        rule: &Rule,
+        account: &Affected,
+        template: &str,
+        stage: Stage,
+        at: Time,
+        effects: &mut Vec<Effect>,
+    ) {
+        if rule.state != RuleState::Active {
+            return;
+        }
+        let Some(facts) = account.facts.clone().or_else(|| self.facts.clone()) else { return };
+        let template = CompactString::from(template);
+        let kind = EffectKind::Notice { account_id: account.account_id.clone(), stage, template, facts };
+        effects.push(self.effect(rule, at, kind));
+    }
+
+    fn effect(&self, rule: &Rule, at: Time, kind: EffectKind) -> Effect {
+        let rule = CompactString::from(&rule.name);
+        Effect { at, incident: self.id, rule, subject: self.subject.clone(), kind }
+    }
+
+    /// The event behind the incident, for matching it with what may explain it.
+    pub(super) fn own_facts(&self) -> Option<&Facts> {
+        self.facts.as_deref()
+    }
+}
+
+const fn reason(healthy: bool) -> EndReason {
+    if healthy { EndReason::Recovered } else { EndReason::Quiet }
+}

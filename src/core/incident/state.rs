@@ -1,0 +1,311 @@
+//! What is remembered of one live incident, and its form in checkpoints.
+
+use std::collections::BTreeMap;
+
+use compact_str::CompactString;
+
+use super::{Finding, Key};
+use crate::core::codec::{CorruptState, Reader, Writer};
+use crate::core::effect::{EndReason, IncidentId, Subject};
+use crate::core::event::{Facts, Symbol};
+use crate::core::rule::Rule;
+use crate::core::rule::verdict::Evidence;
+use crate::core::time::{Span, Time};
+
+/// Where an incident is in its life.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Phase {
+    /// The condition has to hold for the rule's `for`.
+    Pending {
+        until: Time,
+    },
+    /// A rule that spans partitions may explain it; it waits a short time for that.
+    Waiting {
+        until: Time,
+    },
+    Open,
+    /// Part of another incident, which has the ticket.
+    Joined {
+        cause: Key,
+        id: IncidentId,
+    },
+    /// Over; the same subject reopens it within the cooldown.
+    Ended {
+        at: Time,
+        reason: EndReason,
+    },
+    /// Proved untrue; kept a moment so that what belongs to it does not open another.
+    Withdrawn {
+        at: Time,
+    },
+    /// May be forgotten.
+    Gone,
+}
+
+/// One customer that an incident touches.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Affected {
+    pub account_id: CompactString,
+    pub facts: Option<Box<Facts>>,
+    pub told: bool,
+}
+
+/// One live incident.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Incident {
+    pub id: IncidentId,
+    pub phase: Phase,
+    pub subject: Subject,
+    pub facts: Option<Box<Facts>>,
+    pub since: Time,
+    pub started_at: Time,
+    pub opened_at: Time,
+    pub evidence: Evidence,
+    /// Steps written so far.
+    pub revision: u32,
+    /// What the database had when it was adopted; 0 for a new one.
+    pub known_revision: u32,
+    /// Findings that may still be withdrawn, oldest first, and how many are beyond that.
+    pub findings: Vec<Time>,
+    pub settled_findings: u32,
+    pub last_finding: Time,
+    /// Since when the condition is false, and whether that was seen to be healthy.
+    pub cleared: Option<(Time, bool)>,
+    pub cooldown: Span,
+    pub affected: BTreeMap<Symbol, Affected>,
+    /// Customers beyond the bound on `affected`: counted, not named.
+    pub affected_unnamed: u32,
+    pub affected_reported: u32,
+    /// When the rule's policy closes a point incident, or what follows a lasting one's end.
+    pub(super) timer: Option<Time>,
+}
+
+impl Incident {
+    pub(super) fn new(
+        id: IncidentId,
+        known_revision: u32,
+        subject: Subject,
+        facts: Option<Box<Facts>>,
+        finding: &Finding<'_>,
+        cooldown: Span,
+    ) -> Self {
+        Self {
+            id,
+            phase: Phase::Open,
+            subject,
+            facts,
+            since: finding.since,
+            started_at: finding.started_at.min(finding.since),
+            opened_at: finding.at,
+            evidence: finding.evidence,
+            revision: 0,
+            known_revision,
+            findings: vec![finding.since],
+            settled_findings: 0,
+            last_finding: finding.since,
+            cleared: None,
+            cooldown,
+            affected: BTreeMap::new(),
+            affected_unnamed: 0,
+            affected_reported: 0,
+            timer: None,
+        }
+    }
+
+    pub fn affected_count(&self) -> u32 {
+        u32::try_from(self.affected.len()).unwrap_or(u32::MAX).saturating_add(self.affected_unnamed)
+    }
+
+    /// When something happens to it by time alone.
+    pub fn due(&self) -> Option<Time> {
+        match self.phase {
+            Phase::Pending { until } | Phase::Waiting { until } => Some(until),
+            Phase::Gone => None,
+            Phase::Open | Phase::Joined { .. } | Phase::Ended { .. } | Phase::Withdrawn { .. } => self.timer,
+        }
+    }
+
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        let mut writer = Writer(out);
+        writer.byte(VERSION);
+        write_id(&mut writer, self.id);
+        write_phase(&mut writer, self.phase);
+        writer.unsigned(self.subject.0.len() as u64);
+        for (name, value) in &self.subject.0 {
+            writer.text(name);
+            writer.text(value);
+        }
+        writer.option(self.facts.as_deref(), |writer, facts| facts.encode(writer));
+        for time in [self.since, self.started_at, self.opened_at, self.last_finding] {
+            writer.time(time);
+        }
+        writer.float(self.evidence.value);
+        writer.float(self.evidence.limit);
+        writer.unsigned(self.evidence.samples);
+        writer.bool(self.evidence.approximate);
+        writer.unsigned(u64::from(self.revision));
+        writer.unsigned(u64::from(self.known_revision));
+        writer.unsigned(self.findings.len() as u64);
+        for time in &self.findings {
+            writer.time(*time);
+        }
+        writer.unsigned(u64::from(self.settled_findings));
+        writer.option(self.cleared, |writer, (time, healthy)| {
+            writer.time(time);
+            writer.bool(healthy);
+        });
+        writer.span(self.cooldown);
+        writer.unsigned(self.affected.len() as u64);
+        for (symbol, affected) in &self.affected {
+            writer.symbol(*symbol);
+            writer.text(&affected.account_id);
+            writer.option(affected.facts.as_deref(), |writer, facts| facts.encode(writer));
+            writer.bool(affected.told);
+        }
+        writer.unsigned(u64::from(self.affected_unnamed));
+        writer.unsigned(u64::from(self.affected_reported));
+        writer.option(self.timer, Writer::time);
+    }
+
+    pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Self, CorruptState> {
+        if reader.byte()? != VERSION {
+            return Err(CorruptState);
+        }
+        let id = read_id(reader)?;
+        let phase = read_phase(reader)?;
+        let mut subject = Vec::new();
+        for _ in 0..reader.count()? {
+            subject.push((CompactString::from(reader.text()?), CompactString::from(reader.text()?)));
+        }
+        let facts = reader.option(Facts::decode)?.map(Box::new);
+        let [since, started_at, opened_at, last_finding] =
+            [reader.time()?, reader.time()?, reader.time()?, reader.time()?];
+        let evidence = Evidence {
+            value: reader.float()?,
+            limit: reader.float()?,
+            samples: reader.unsigned()?,
+            approximate: reader.bool()?,
+        };
+        let revision = reader.unsigned32()?;
+        let known_revision = reader.unsigned32()?;
+        let mut findings = Vec::new();
+        for _ in 0..reader.count()? {
+            findings.push(reader.time()?);
+        }
+        let settled_findings = reader.unsigned32()?;
+        let cleared = reader.option(|reader| Ok((reader.time()?, reader.bool()?)))?;
+        let cooldown = reader.span()?;
+        let mut affected = BTreeMap::new();
+        for _ in 0..reader.count()? {
+            let symbol = reader.symbol()?;
+            let account_id = CompactString::from(reader.text()?);
+            let facts = reader.option(Facts::decode)?.map(Box::new);
+            affected.insert(symbol, Affected { account_id, facts, told: reader.bool()? });
+        }
+        let incident = Self {
+            id,
+            phase,
+            subject: Subject(subject),
+            facts,
+            since,
+            started_at,
+            opened_at,
+            evidence,
+            revision,
+            known_revision,
+            findings,
+            settled_findings,
+            last_finding,
+            cleared,
+            cooldown,
+            affected,
+            affected_unnamed: reader.unsigned32()?,
+            affected_reported: reader.unsigned32()?,
+            timer: reader.option(Reader::time)?,
+        };
+        reader.end()?;
+        Ok(incident)
+    }
+}
+
+/// The version of the encoding; another one is refused, never misread.
+const VERSION: u8 = 1;
+
+fn write_id(writer: &mut Writer<'_>, id: IncidentId) {
+    writer.symbol(Symbol((id.0 >> 64) as u64));
+    writer.symbol(Symbol(id.0 as u64));
+}
+
+fn read_id(reader: &mut Reader<'_>) -> Result<IncidentId, CorruptState> {
+    let (high, low) = (reader.symbol()?, reader.symbol()?);
+    Ok(IncidentId(u128::from(high.0) << 64 | u128::from(low.0)))
+}
+
+fn write_phase(writer: &mut Writer<'_>, phase: Phase) {
+    match phase {
+        Phase::Pending { until } => {
+            writer.byte(0);
+            writer.time(until);
+        }
+        Phase::Waiting { until } => {
+            writer.byte(1);
+            writer.time(until);
+        }
+        Phase::Open => writer.byte(2),
+        Phase::Joined { cause, id } => {
+            writer.byte(3);
+            writer.unsigned(u64::from(cause.rule));
+            writer.symbol(cause.subject);
+            write_id(writer, id);
+        }
+        Phase::Ended { at, reason } => {
+            writer.byte(4);
+            writer.time(at);
+            writer.byte(reason as u8);
+        }
+        Phase::Withdrawn { at } => {
+            writer.byte(5);
+            writer.time(at);
+        }
+        Phase::Gone => writer.byte(6),
+    }
+}
+
+fn read_phase(reader: &mut Reader<'_>) -> Result<Phase, CorruptState> {
+    Ok(match reader.byte()? {
+        0 => Phase::Pending { until: reader.time()? },
+        1 => Phase::Waiting { until: reader.time()? },
+        2 => Phase::Open,
+        3 => {
+            let rule = u16::try_from(reader.unsigned()?).map_err(|_| CorruptState)?;
+            Phase::Joined { cause: Key { rule, subject: reader.symbol()? }, id: read_id(reader)? }
+        }
+        4 => {
+            let at = reader.time()?;
+            let reason = match reader.byte()? {
+                0 => EndReason::Recovered,
+                1 => EndReason::Quiet,
+                2 => EndReason::Closed,
+                _ => return Err(CorruptState),
+            };
+            Phase::Ended { at, reason }
+        }
+        5 => Phase::Withdrawn { at: reader.time()? },
+        6 => Phase::Gone,
+        _ => return Err(CorruptState),
+    })
+}
+
+/// The key of an incident in checkpoints: the rule's name, so that it survives another order of rules.
+pub(super) fn record_key(rule: &Rule, subject: Symbol) -> Vec<u8> {
+    let mut key = Vec::with_capacity(rule.name.len() + 10);
+    let mut writer = Writer(&mut key);
+    writer.text(&rule.name);
+    writer.symbol(subject);
+    key
+}
+
+pub(super) fn read_key(key: &[u8]) -> Result<(&str, Symbol), CorruptState> {
+    let mut reader = Reader(key);
+    Ok((reader.text()?, reader.symbol()?))
+}
