@@ -6,9 +6,12 @@
 pub mod clock;
 pub mod codec;
 pub mod desk;
+pub mod duplicates;
 pub mod effect;
+pub mod engine;
 pub mod event;
 pub mod incident;
 pub mod rule;
+pub mod shard;
 pub mod stats;
 pub mod time;

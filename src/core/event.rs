@@ -67,6 +67,22 @@ impl<'a> Event<'a> {
         self.numbers[field.index()]
     }
 
+    /// A copy that outlives the record it was decoded from.
+    pub fn to_owned(&self) -> Event<'static> {
+        let texts =
+            std::array::from_fn(|place| self.texts[place].as_ref().map(|text| Cow::Owned(text.to_string())));
+        Event {
+            event_type: self.event_type,
+            time: self.time,
+            fault: self.fault,
+            expires_at: self.expires_at,
+            place: self.place,
+            texts,
+            symbols: self.symbols,
+            numbers: self.numbers,
+        }
+    }
+
     /// Computes the symbols of `fields`, so that conditions and subjects compare numbers, not strings.
     /// The engine calls it once per event with the fields that some rule looks at.
     pub fn symbolize(&mut self, fields: TextSet) {

@@ -16,7 +16,7 @@ use hashbrown::HashMap;
 
 use crate::core::codec::{CorruptState, Reader};
 use crate::core::effect::{Effect, IncidentId, Subject};
-use crate::core::event::{Facts, Symbol};
+use crate::core::event::{Facts, Symbol, TextField};
 use crate::core::rule::verdict::{Evidence, Verdict};
 use crate::core::rule::{Rule, RuleSet};
 use crate::core::time::{Span, Time};
@@ -150,7 +150,8 @@ impl Incidents {
     /// Takes any other verdict.
     pub fn judge(&mut self, key: Key, verdict: Verdict, at: Time, effects: &mut Vec<Effect>) {
         self.change(key, |rule, incident| match verdict {
-            Verdict::Found { .. } => {}
+            // A finding is taken by `find`, a wider slice's take-over by `join`.
+            Verdict::Found { .. } | Verdict::Joined { .. } => {}
             Verdict::Withdrawn { since } => incident.withdraw(rule, since, at, effects),
             Verdict::Cleared { at: since, healthy } => incident.clear(rule, since, healthy, at, effects),
             Verdict::Resolved { at: since } => incident.resolve(rule, since, at, effects),
@@ -160,6 +161,37 @@ impl Incidents {
     /// An event that met the rule's `resolve_when` for this subject.
     pub fn resolve(&mut self, key: Key, event_time: Time, at: Time, effects: &mut Vec<Effect>) {
         self.change(key, |rule, incident| incident.resolve(rule, event_time, at, effects));
+    }
+
+    /// An event that met the rule's `resolve_when` and is tied to incidents by other fields than their subject.
+    pub fn resolve_tied<'a>(
+        &mut self,
+        rule: u16,
+        fields: &[TextField],
+        value_of: &dyn Fn(TextField) -> Option<&'a str>,
+        event_time: Time,
+        at: Time,
+        effects: &mut Vec<Effect>,
+    ) {
+        let tied = |incident: &Incident| {
+            fields.iter().all(|field| {
+                let of_incident = incident
+                    .subject
+                    .get(field.as_str())
+                    .or_else(|| incident.facts.as_ref().and_then(|facts| facts.text(*field)));
+                of_incident.is_some() && of_incident == value_of(*field)
+            })
+        };
+        let mut keys: Vec<Key> = self
+            .live
+            .iter()
+            .filter(|(key, incident)| key.rule == rule && tied(incident))
+            .map(|(key, _)| *key)
+            .collect();
+        keys.sort_unstable();
+        for key in keys {
+            self.resolve(key, event_time, at, effects);
+        }
     }
 
     /// Does what is due at or before `now`, in order.

@@ -298,3 +298,9 @@ impl RuleSet {
         text.map(Field::Text).or(number.map(Field::Number))
     }
 }
+
+/// The detector of a rule that is judged per subject; [`None`] for kinds that are counted and summed instead.
+pub fn watch_for(rule: &Rule) -> Option<Box<dyn table::Watch>> {
+    let _ = rule;
+    None
+}

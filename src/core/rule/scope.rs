@@ -1,6 +1,9 @@
 //! `ratio` and `flatline` over subjects that span partitions (channel, supplier, region, …): each shard counts into
 //! cumulative aggregates per judging step, their owner adds them up and judges each step once every shard has passed it.
 
+pub mod counter;
+pub mod judge;
+
 use rust_decimal::Decimal;
 
 use crate::core::event::{TextField, TextSet};

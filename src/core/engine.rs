@@ -1,0 +1,456 @@
+//! Puts the core in order: an event or a moment goes in, effects come out.
+//!
+//! Same events, same effects: what the engine does depends on events, rules and event time alone. Production may read
+//! topics in another interleaving than a replay; then the settled incidents are the same.
+
+mod checkpoint;
+mod spanning;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use compact_str::CompactString;
+
+use crate::core::effect::{Effect, Subject};
+use crate::core::event::{Event, EventType, Facts, Symbol, TextField, TextSet, Topic};
+use crate::core::incident::cover::Cause;
+use crate::core::incident::{Affected, Finding, Incidents, Key, KnownIncident, Outcome};
+use crate::core::rule::scope::judge::ScopeJudge;
+use crate::core::rule::verdict::{Judged, Verdict};
+use crate::core::rule::{Rule, RuleSet, RuleState, subject_key};
+use crate::core::shard::{Reach, Scratch, Shard, reach, topics_of};
+use crate::core::time::{Span, Time};
+
+pub use checkpoint::{Record, Restored};
+
+/// The shard number under which the state of rules that span partitions is kept.
+pub const REKEYED: u32 = u32::MAX;
+
+/// The memory of detectors is swept this often in event time.
+const SWEEP_EVERY: Span = Span::from_secs(1);
+
+/// What the engine did with an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Observed {
+    Fresh,
+    /// Older than every rule's lateness allows: it opens nothing, but it ends and clears.
+    Late,
+    Duplicate,
+}
+
+/// The rules, applied to the shards of one worker.
+pub struct Engine {
+    rules: Arc<RuleSet>,
+    plan: Plan,
+    shards: BTreeMap<u32, Shard>,
+    scope: Scope,
+    effects: Vec<Effect>,
+    judged: Scratch,
+    symptoms: Vec<Symbol>,
+    next_sweep: Time,
+}
+
+/// What is worked out once when rules load.
+struct Plan {
+    symbols: TextSet,
+    reaches: Vec<Reach>,
+    topics: Vec<u8>,
+    /// For each event type the rules that it may concern.
+    by_type: Vec<Vec<u16>>,
+    shortest_lateness: Span,
+}
+
+/// The state of rules that span partitions.
+struct Scope {
+    judges: Vec<Option<ScopeJudge>>,
+    incidents: Incidents,
+    causes: Vec<Cause>,
+    rekeyed: Shard,
+    waiting: Vec<spanning::Rekeyed>,
+    now: Time,
+    next_due: Time,
+}
+
+/// Counts for metrics and status.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EngineFigures {
+    /// Per rule: name, subjects held, bytes held, findings since the start.
+    pub rules: Vec<RuleFigures>,
+    pub open_incidents: usize,
+    pub duplicates_held: usize,
+    pub bytes: usize,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RuleFigures {
+    pub name: String,
+    pub subjects: usize,
+    pub bytes: usize,
+    pub findings: u64,
+}
+
+impl Plan {
+    fn new(rules: &RuleSet) -> Self {
+        let by_type = EventType::ALL
+            .into_iter()
+            .map(|event_type| {
+                (0..)
+                    .zip(&rules.rules)
+                    .filter(|(_, rule)| rule.state != RuleState::Paused)
+                    .filter(|(_, rule)| rule.types().contains(event_type))
+                    .map(|(index, _)| index)
+                    .collect()
+            })
+            .collect();
+        let identity = TextSet::of(TextField::Id).or(TextSet::of(TextField::AccountId));
+        Self {
+            symbols: rules.symbols().or(identity),
+            reaches: rules.rules.iter().map(reach).collect(),
+            topics: rules.rules.iter().map(topics_of).collect(),
+            by_type,
+            shortest_lateness: rules
+                .rules
+                .iter()
+                .map(|rule| rule.lateness)
+                .min()
+                .unwrap_or(Span::from_mins(2)),
+        }
+    }
+}
+
+impl Engine {
+    pub fn new(rules: Arc<RuleSet>, shards: &[u32]) -> Self {
+        let plan = Plan::new(&rules);
+        let judges = rules
+            .rules
+            .iter()
+            .zip(&plan.reaches)
+            .map(|(rule, reach)| (*reach == Reach::Aggregated).then(|| ScopeJudge::new(rule)).flatten())
+            .collect();
+        let scope = Scope {
+            judges,
+            incidents: Incidents::new(Arc::clone(&rules)),
+            causes: Vec::new(),
+            rekeyed: Shard::new(REKEYED, &rules, &plan.reaches),
+            waiting: Vec::new(),
+            now: Time::MIN,
+            next_due: Time::MIN,
+        };
+        let shards = shards.iter().map(|id| (*id, Shard::new(*id, &rules, &plan.reaches))).collect();
+        Self {
+            rules,
+            plan,
+            shards,
+            scope,
+            effects: Vec::new(),
+            judged: Vec::new(),
+            symptoms: Vec::new(),
+            next_sweep: Time::MIN,
+        }
+    }
+
+    pub fn rules(&self) -> &Arc<RuleSet> {
+        &self.rules
+    }
+
+    /// Takes one event of a shard. `now` is the shard's time with this event read (see [`crate::core::clock`]): what is
+    /// due before the event happens before it, what is due later after it.
+    pub fn observe(&mut self, shard: u32, event: &mut Event<'_>, now: Time) -> Observed {
+        let just_before = event.time - Span::from_millis(1);
+        self.advance(shard, now.min(just_before));
+        let observed = self.apply(shard, event);
+        self.advance(shard, now);
+        observed
+    }
+
+    fn apply(&mut self, shard: u32, event: &mut Event<'_>) -> Observed {
+        event.symbolize(self.plan.symbols);
+        let Some(state) = self.shards.get_mut(&shard) else { return Observed::Duplicate };
+        let newest = state.take_note(event);
+        let (account, id) = (event.symbol(TextField::AccountId), event.symbol(TextField::Id));
+        if state.duplicates.seen(account, id, newest) {
+            return Observed::Duplicate;
+        }
+        let rules = Arc::clone(&self.rules);
+        let interested = std::mem::take(&mut self.plan.by_type[event.event_type as usize]);
+        for index in &interested {
+            if let Some(rule) = rules.rules.get(usize::from(*index)) {
+                self.offer(shard, *index, rule, event);
+            }
+        }
+        self.plan.by_type[event.event_type as usize] = interested;
+        if event.time < newest - self.plan.shortest_lateness { Observed::Late } else { Observed::Fresh }
+    }
+
+    /// Shows an event to one rule.
+    fn offer(&mut self, shard: u32, index: u16, rule: &Rule, event: &Event<'_>) {
+        let place = usize::from(index);
+        let Some(state) = self.shards.get_mut(&shard) else { return };
+        let moment = state.moment(rule, self.plan.topics[place], Some(event));
+        let at = event.time.max(state.now);
+        match self.plan.reaches[place] {
+            Reach::Local => {
+                let starts = rule.topics.contains(event.event_type) && rule.filter.holds(event);
+                let subject = rule.groups.first().and_then(|group| subject_key(group, event));
+                let subject = subject.unwrap_or(Symbol::MISSING);
+                let ends_by_key = matches!(rule.detect, crate::core::rule::Detect::Deadline(_));
+                if let Some(watch) = &mut state.watches[place]
+                    && (subject != Symbol::MISSING || ends_by_key)
+                {
+                    let mut judged = std::mem::take(&mut self.judged);
+                    let starts = starts && subject != Symbol::MISSING;
+                    watch.observe(subject, starts, event, moment, &mut judged);
+                    if !judged.is_empty() {
+                        self.take_local(shard, index, rule, &judged, Some(event), at);
+                        judged.clear();
+                    }
+                    self.judged = judged;
+                    self.note_due(shard, place);
+                }
+                self.resolve_local(shard, index, rule, event, at);
+            }
+            Reach::Aggregated => {
+                if let Some(counter) = &mut state.counters[place] {
+                    self.symptoms.clear();
+                    self.symptoms.extend_from_slice(counter.observe(event, moment));
+                }
+                self.affect_open_causes(index, event, at);
+                self.resolve_scope(index, rule, event, at);
+            }
+            Reach::Rekeyed => self.rekey(shard, index, event),
+        }
+    }
+
+    /// A detector may have set a timer.
+    fn note_due(&mut self, shard: u32, place: usize) {
+        if let Some(state) = self.shards.get_mut(&shard)
+            && let Some(due) = state.watches[place].as_ref().and_then(|watch| watch.next_due())
+        {
+            state.next_due = state.next_due.min(due);
+        }
+    }
+
+    /// Turns a local detector's judgements into incidents.
+    fn take_local(
+        &mut self,
+        shard: u32,
+        index: u16,
+        rule: &Rule,
+        judged: &[Judged],
+        event: Option<&Event<'_>>,
+        at: Time,
+    ) {
+        let Some(state) = self.shards.get_mut(&shard) else { return };
+        let incidents = &mut self.scope.incidents;
+        let join = |cause: &Cause, accounts: Vec<Affected>, effects: &mut Vec<Effect>| {
+            incidents.affect(cause.key, accounts, at, effects);
+        };
+        take_judgements(state, index, rule, judged, event, at, &self.scope.causes, &mut self.effects, join);
+        if let Some(due) = state.incidents.next_due() {
+            state.next_due = state.next_due.min(due);
+        }
+    }
+
+    fn resolve_local(&mut self, shard: u32, index: u16, rule: &Rule, event: &Event<'_>, at: Time) {
+        let Some(condition) = &rule.incident.resolve_when else { return };
+        let Some(state) = self.shards.get_mut(&shard) else { return };
+        if state.incidents.is_empty() || !condition.holds(event) {
+            return;
+        }
+        resolve(&mut state.incidents, index, rule, event, at, &mut self.effects);
+        if let Some(due) = state.incidents.next_due() {
+            state.next_due = state.next_due.min(due);
+        }
+    }
+
+    /// Lets a shard's time pass. It never runs backward.
+    pub fn advance(&mut self, shard: u32, now: Time) {
+        let Some(state) = self.shards.get_mut(&shard) else { return };
+        if now <= state.now {
+            return;
+        }
+        while let Some(state) = self.shards.get_mut(&shard)
+            && state.next_due <= now
+        {
+            let due = state.next_due.max(state.now);
+            state.now = due;
+            self.fire(shard, due);
+        }
+        if let Some(state) = self.shards.get_mut(&shard) {
+            state.now = now;
+        }
+        if now >= self.next_sweep {
+            self.next_sweep = now + SWEEP_EVERY;
+            for state in self.shards.values_mut() {
+                state.sweep(&self.rules, &self.plan.topics);
+            }
+        }
+    }
+
+    /// Does what is due in a shard at exactly this time: detectors in the order of the rules, then incidents.
+    fn fire(&mut self, shard: u32, due: Time) {
+        let rules = Arc::clone(&self.rules);
+        for (index, rule) in (0..).zip(&rules.rules) {
+            let place = usize::from(index);
+            let Some(state) = self.shards.get_mut(&shard) else { return };
+            let moment = state.moment(rule, self.plan.topics[place], None);
+            let Some(watch) = &mut state.watches[place] else { continue };
+            if watch.next_due().is_none_or(|time| time > due) {
+                continue;
+            }
+            let mut judged = std::mem::take(&mut self.judged);
+            watch.advance(moment, &mut judged);
+            self.take_local(shard, index, rule, &judged, None, due);
+            judged.clear();
+            self.judged = judged;
+        }
+        if let Some(state) = self.shards.get_mut(&shard) {
+            state.incidents.advance(due, &mut self.effects);
+            state.reschedule();
+        }
+    }
+
+    /// The effects since the last call, in the order of decision.
+    pub fn drain_effects(&mut self) -> std::vec::Drain<'_, Effect> {
+        self.effects.drain(..)
+    }
+
+    pub fn has_effects(&self) -> bool {
+        !self.effects.is_empty()
+    }
+
+    /// Takes over an incident that the database knows; before the first event.
+    pub fn adopt(&mut self, known: &KnownIncident) {
+        for state in self.shards.values_mut() {
+            state.incidents.adopt(known.clone());
+        }
+        self.scope.incidents.adopt(known.clone());
+        self.scope.rekeyed.incidents.adopt(known.clone());
+    }
+
+    /// A replay after a restart has caught up with what was read before it.
+    pub fn caught_up(&mut self) {
+        for state in self.shards.values_mut() {
+            let now = state.now;
+            state.incidents.caught_up(now, &mut self.effects);
+        }
+        let now = self.scope.now;
+        self.scope.incidents.caught_up(now, &mut self.effects);
+        self.scope.rekeyed.incidents.caught_up(now, &mut self.effects);
+    }
+
+    pub fn figures(&self) -> EngineFigures {
+        let mut figures = EngineFigures::default();
+        for (place, rule) in self.rules.rules.iter().enumerate() {
+            let mut of_rule = RuleFigures { name: rule.name.clone(), ..RuleFigures::default() };
+            for state in self.shards.values().chain([&self.scope.rekeyed]) {
+                if let Some(watch) = &state.watches[place] {
+                    of_rule.subjects += watch.subjects();
+                    of_rule.bytes += watch.bytes();
+                }
+                if let Some(counter) = &state.counters[place] {
+                    of_rule.bytes += counter.bytes();
+                }
+                of_rule.findings += state.incidents.findings[place];
+            }
+            if let Some(judge) = &self.scope.judges[place] {
+                of_rule.subjects += judge.subjects();
+                of_rule.bytes += judge.bytes();
+            }
+            of_rule.findings += self.scope.incidents.findings[place];
+            figures.bytes += of_rule.bytes;
+            figures.rules.push(of_rule);
+        }
+        for state in self.shards.values() {
+            figures.duplicates_held += state.duplicates.len();
+            figures.bytes += state.duplicates.bytes();
+            figures.open_incidents += state.incidents.open();
+        }
+        figures.open_incidents += self.scope.incidents.open() + self.scope.rekeyed.incidents.open();
+        figures
+    }
+}
+
+/// Turns judgements of a shard's detector into steps of incidents. `joined` is called with the accounts that an incident
+/// brings to the cause that explains it.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one call site per kind of shard; a struct would only rename the list"
+)]
+fn take_judgements(
+    state: &mut Shard,
+    index: u16,
+    rule: &Rule,
+    judged: &[Judged],
+    event: Option<&Event<'_>>,
+    at: Time,
+    causes: &[Cause],
+    effects: &mut Vec<Effect>,
+    mut joined: impl FnMut(&Cause, Vec<Affected>, &mut Vec<Effect>),
+) {
+    let group = rule.groups.first().map_or(&[][..], Vec::as_slice);
+    for Judged { subject, verdict } in judged {
+        let key = Key { rule: index, subject: *subject };
+        let Verdict::Found { since, evidence } = *verdict else {
+            state.incidents.judge(key, *verdict, at, effects);
+            continue;
+        };
+        let stored = state.watches[usize::from(index)].as_ref().and_then(|watch| watch.facts(*subject));
+        let facts = || stored.cloned().or_else(|| event.map(Facts::of)).map(Box::new);
+        let name = || match (stored, event) {
+            (Some(facts), _) => subject_of(group, |field| facts.text(field)),
+            (None, Some(event)) => subject_of(group, |field| event.text(field)),
+            (None, None) => Subject::default(),
+        };
+        let finding = Finding { key, since, evidence, at, started_at: since, subject: &name, facts: &facts };
+        let outcome = state.incidents.find(&finding, effects);
+        if outcome == Outcome::Fed || rule.incident.covered_by.is_empty() {
+            continue;
+        }
+        let Some(facts) = facts() else { continue };
+        if let Some(cause) = causes.iter().find(|cause| cause.explains(rule, &facts)) {
+            let accounts = state.incidents.join(key, cause, at, effects);
+            joined(cause, accounts, effects);
+        }
+    }
+}
+
+/// The subject with its names, in the order of the group.
+fn subject_of<'a>(group: &[TextField], text: impl Fn(TextField) -> Option<&'a str>) -> Subject {
+    Subject(
+        group
+            .iter()
+            .map(|field| {
+                (CompactString::from(field.as_str()), CompactString::from(text(*field).unwrap_or_default()))
+            })
+            .collect(),
+    )
+}
+
+/// Ends the incidents that an event's `resolve_when` is tied to.
+fn resolve(
+    incidents: &mut Incidents,
+    index: u16,
+    rule: &Rule,
+    event: &Event<'_>,
+    at: Time,
+    effects: &mut Vec<Effect>,
+) {
+    if rule.incident.resolve_on.is_empty() {
+        for group in &rule.groups {
+            if let Some(subject) = subject_key(group, event) {
+                incidents.resolve(Key { rule: index, subject }, event.time, at, effects);
+            }
+        }
+    } else {
+        let tie = |field: TextField| event.text(field);
+        incidents.resolve_tied(index, &rule.incident.resolve_on, &tie, event.time, at, effects);
+    }
+}
+
+/// Which shard an input belongs to, and when: used by those who feed the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Origin {
+    pub shard: u32,
+    pub topic: Topic,
+}

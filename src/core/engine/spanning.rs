@@ -1,0 +1,276 @@
+//! Rules whose subjects span partitions: merging the shards' aggregates, feeding re-keyed events, and bringing causes and
+//! their customers together.
+
+use std::sync::Arc;
+
+use super::{Engine, take_judgements};
+use crate::core::event::{Event, Facts};
+use crate::core::incident::cover::Cause;
+use crate::core::incident::{Affected, Finding, Key, Outcome};
+use crate::core::rule::verdict::{Judged, Verdict};
+use crate::core::rule::{Rule, subject_key};
+use crate::core::time::Time;
+
+/// An event on its way to the shard of its subject.
+pub(super) struct Rekeyed {
+    time: Time,
+    shard: u32,
+    sequence: u64,
+    rule: u16,
+    event: Event<'static>,
+}
+
+/// Re-keyed events that may wait for the slowest partition. Beyond it the oldest are judged at once: in a backlog that
+/// uneven, a finding a little out of order is better than memory without bound.
+const WAITING_BOUND: usize = 200_000;
+
+impl Engine {
+    /// Judges the rules that span partitions up to `now`, the time that every shard with unread records has passed.
+    pub fn advance_scope(&mut self, now: Time) {
+        if now <= self.scope.now || (now < self.scope.next_due && self.scope.waiting.is_empty()) {
+            return;
+        }
+        self.scope.now = now;
+        self.feed_rekeyed(now);
+        let rules = Arc::clone(&self.rules);
+        for (index, rule) in (0..).zip(&rules.rules) {
+            self.judge_aggregates(index, rule, now);
+        }
+        self.scope.incidents.advance(now, &mut self.effects);
+        self.refresh_causes(now);
+        let judges = self.scope.judges.iter().flatten().filter_map(|judge| judge.next_due());
+        let incidents = self.scope.incidents.next_due();
+        let next_step = crate::core::time::Span::from_secs(1);
+        self.scope.next_due =
+            judges.chain(incidents).min().unwrap_or(Time::MAX).min((now + next_step).round_up(next_step));
+    }
+
+    fn judge_aggregates(&mut self, index: u16, rule: &Rule, now: Time) {
+        let place = usize::from(index);
+        let Some(judge) = &mut self.scope.judges[place] else { return };
+        for shard in self.shards.values_mut() {
+            if let Some(counter) = &mut shard.counters[place] {
+                counter.flush(&mut |subject, partial| judge.merge(shard.id, subject, partial));
+            }
+        }
+        let mut judged = std::mem::take(&mut self.judged);
+        judge.judge(now, &mut judged);
+        for Judged { subject, verdict } in &judged {
+            let key = Key { rule: index, subject: *subject };
+            match *verdict {
+                Verdict::Found { since, evidence } => self.scope_found(key, rule, since, evidence, now),
+                Verdict::Joined { into, .. } => self.join_wider(key, Key { rule: index, subject: into }, now),
+                other => self.scope.incidents.judge(key, other, now, &mut self.effects),
+            }
+        }
+        judged.clear();
+        self.judged = judged;
+    }
+
+    fn scope_found(
+        &mut self,
+        key: Key,
+        rule: &Rule,
+        since: Time,
+        evidence: crate::core::rule::verdict::Evidence,
+        now: Time,
+    ) {
+        let Some(judge) = &self.scope.judges[usize::from(key.rule)] else { return };
+        let name = || judge.subject_fields(key.subject).cloned().unwrap_or_default();
+        let at = since + rule.grace.min(now.since(since));
+        let finding = Finding {
+            key,
+            since,
+            evidence,
+            at,
+            started_at: judge.started_at(key.subject).unwrap_or(since),
+            subject: &name,
+            facts: &|| None,
+        };
+        if self.scope.incidents.find(&finding, &mut self.effects) == Outcome::Opened {
+            self.gather(key, at);
+        }
+    }
+
+    /// An incident that spans partitions has opened: every shard answers with the accounts that met its symptom, and the
+    /// accounts' own incidents that it explains join it.
+    fn gather(&mut self, key: Key, at: Time) {
+        let Some(incident) = self.scope.incidents.get(key) else { return };
+        let (started_at, id, subject) = (incident.started_at, incident.id, incident.subject.clone());
+        let Some(rule) = self.rules.rules.get(usize::from(key.rule)) else { return };
+        let cause = Cause { key, id, rule: rule.name.clone(), subject };
+        for shard in self.shards.values_mut() {
+            if let Some(counter) = &shard.counters[usize::from(key.rule)] {
+                let met = counter.symptoms_after(key.subject, started_at);
+                self.scope.incidents.affect(key, met.into_iter().map(affected), at, &mut self.effects);
+            }
+        }
+        for shard in self.shards.values_mut().chain([&mut self.scope.rekeyed]) {
+            for explained in shard.incidents.explained_by(&cause) {
+                let accounts = shard.incidents.join(explained, &cause, at, &mut self.effects);
+                self.scope.incidents.affect(key, accounts, at, &mut self.effects);
+            }
+        }
+        if !self.scope.causes.iter().any(|known| known.key == key) {
+            self.scope.causes.push(cause);
+        }
+    }
+
+    /// A wider slice explains a narrower one: its incident merges into the wider one, customers and all.
+    fn join_wider(&mut self, narrow: Key, wide: Key, at: Time) {
+        let Some(incident) = self.scope.incidents.get(wide) else { return };
+        let rule = self.rules.rules.get(usize::from(wide.rule)).map(|rule| rule.name.clone());
+        let cause = Cause {
+            key: wide,
+            id: incident.id,
+            rule: rule.unwrap_or_default(),
+            subject: incident.subject.clone(),
+        };
+        let accounts = self.scope.incidents.join(narrow, &cause, at, &mut self.effects);
+        self.scope.incidents.affect(wide, accounts, at, &mut self.effects);
+    }
+
+    /// Brings the list of open causes up to date; what had joined one that is over is let go.
+    fn refresh_causes(&mut self, now: Time) {
+        let causes = self.scope.incidents.causes();
+        let known = std::mem::replace(&mut self.scope.causes, causes);
+        for old in known {
+            if self.scope.causes.iter().any(|cause| cause.key == old.key) {
+                continue;
+            }
+            for shard in self.shards.values_mut().chain([&mut self.scope.rekeyed]) {
+                shard.incidents.leave(old.key, now);
+            }
+            self.scope.incidents.leave(old.key, now);
+        }
+        let fresh: Vec<Key> = self
+            .scope
+            .causes
+            .iter()
+            .filter(|cause| {
+                self.scope.incidents.get(cause.key).is_some_and(|incident| incident.opened_at == now)
+            })
+            .map(|cause| cause.key)
+            .collect();
+        for key in fresh {
+            self.gather(key, now);
+        }
+    }
+
+    /// An event was a symptom of what a rule counts: the customers of an open incident grow.
+    pub(super) fn affect_open_causes(&mut self, index: u16, event: &Event<'_>, at: Time) {
+        if self.scope.causes.is_empty() {
+            return;
+        }
+        for subject in std::mem::take(&mut self.symptoms) {
+            let key = Key { rule: index, subject };
+            let Some(incident) = self.scope.incidents.get(key) else { continue };
+            if event.time >= incident.started_at && incident.cleared.is_none() {
+                let account = affected(Facts::of(event));
+                self.scope.incidents.affect(key, [account], at, &mut self.effects);
+            }
+        }
+    }
+
+    pub(super) fn resolve_scope(&mut self, index: u16, rule: &Rule, event: &Event<'_>, at: Time) {
+        let Some(condition) = &rule.incident.resolve_when else { return };
+        if !self.scope.incidents.is_empty() && condition.holds(event) {
+            super::resolve(&mut self.scope.incidents, index, rule, event, at, &mut self.effects);
+        }
+    }
+
+    /// Sends an event to the shard of its subject; it is judged once every partition has passed it.
+    pub(super) fn rekey(&mut self, shard: u32, rule: u16, event: &Event<'_>) {
+        let sequence = self.scope.waiting.len() as u64;
+        let event = event.to_owned();
+        self.scope.waiting.push(Rekeyed { time: event.time, shard, sequence, rule, event });
+        if self.scope.waiting.len() > WAITING_BOUND {
+            self.scope.waiting.sort_by_key(|waiting| (waiting.time, waiting.shard, waiting.sequence));
+            let middle = self.scope.waiting[WAITING_BOUND / 2].time;
+            self.feed_rekeyed(middle);
+        }
+    }
+
+    fn feed_rekeyed(&mut self, now: Time) {
+        let mut waiting = std::mem::take(&mut self.scope.waiting);
+        waiting.sort_by_key(|waiting| (waiting.time, waiting.shard, waiting.sequence));
+        let ready = waiting.partition_point(|waiting| waiting.time <= now);
+        let rest = waiting.split_off(ready);
+        let rules = Arc::clone(&self.rules);
+        for Rekeyed { rule: index, event, .. } in &waiting {
+            let Some(rule) = rules.rules.get(usize::from(*index)) else { continue };
+            self.pass_rekeyed(event.time);
+            self.observe_rekeyed(*index, rule, event);
+        }
+        self.pass_rekeyed(now);
+        self.scope.waiting = rest;
+    }
+
+    fn observe_rekeyed(&mut self, index: u16, rule: &Rule, event: &Event<'_>) {
+        let state = &mut self.scope.rekeyed;
+        state.take_note(event);
+        let place = usize::from(index);
+        let moment = state.moment(rule, self.plan.topics[place], Some(event));
+        let at = event.time.max(state.now);
+        let starts = rule.topics.contains(event.event_type) && rule.filter.holds(event);
+        let subject = rule.groups.first().and_then(|group| subject_key(group, event));
+        if let (Some(watch), Some(subject)) = (&mut state.watches[place], subject) {
+            let mut judged = std::mem::take(&mut self.judged);
+            watch.observe(subject, starts, event, moment, &mut judged);
+            self.take_rekeyed(index, rule, &judged, Some(event), at);
+            judged.clear();
+            self.judged = judged;
+        }
+        if let Some(condition) = &rule.incident.resolve_when
+            && condition.holds(event)
+        {
+            let incidents = &mut self.scope.rekeyed.incidents;
+            super::resolve(incidents, index, rule, event, at, &mut self.effects);
+        }
+        self.scope.rekeyed.reschedule();
+    }
+
+    fn take_rekeyed(
+        &mut self,
+        index: u16,
+        rule: &Rule,
+        judged: &[Judged],
+        event: Option<&Event<'_>>,
+        at: Time,
+    ) {
+        let incidents = &mut self.scope.incidents;
+        let join = |cause: &Cause, accounts: Vec<Affected>, effects: &mut Vec<_>| {
+            incidents.affect(cause.key, accounts, at, effects);
+        };
+        let (state, causes) = (&mut self.scope.rekeyed, &self.scope.causes);
+        take_judgements(state, index, rule, judged, event, at, causes, &mut self.effects, join);
+    }
+
+    fn pass_rekeyed(&mut self, now: Time) {
+        let rules = Arc::clone(&self.rules);
+        while self.scope.rekeyed.next_due <= now {
+            let due = self.scope.rekeyed.next_due.max(self.scope.rekeyed.now);
+            self.scope.rekeyed.now = due;
+            for (index, rule) in (0..).zip(&rules.rules) {
+                let place = usize::from(index);
+                let moment = self.scope.rekeyed.moment(rule, self.plan.topics[place], None);
+                let Some(watch) = &mut self.scope.rekeyed.watches[place] else { continue };
+                if watch.next_due().is_none_or(|time| time > due) {
+                    continue;
+                }
+                let mut judged = std::mem::take(&mut self.judged);
+                watch.advance(moment, &mut judged);
+                self.take_rekeyed(index, rule, &judged, None, due);
+                judged.clear();
+                self.judged = judged;
+            }
+            self.scope.rekeyed.incidents.advance(due, &mut self.effects);
+            self.scope.rekeyed.reschedule();
+        }
+        self.scope.rekeyed.now = self.scope.rekeyed.now.max(now);
+    }
+}
+
+fn affected(facts: Facts) -> Affected {
+    Affected { account_id: facts.account_id.clone(), facts: Some(Box::new(facts)), told: false }
+}
