@@ -3,8 +3,11 @@
 //! An [`Event`] borrows from the record it was decoded from; [`Facts`] is the small owned part of it that an
 //! incident, a ticket and a message to the customer need later.
 
+pub mod decode;
 mod facts;
+pub mod faults;
 mod field;
+pub mod mapping;
 
 use std::borrow::Cow;
 

@@ -1,0 +1,156 @@
+//! A record's bytes into an [`Event`], or the reason why they are none.
+//!
+//! Most records take one pass that borrows from the record. Whatever surprises that pass (a number where a text is
+//! usual, a broken record, a mapping in the configuration) is read again with care: value by value from its own text, so
+//! that nothing passes through a float and the first thing that is wrong is named.
+
+mod careful;
+mod draft;
+mod quick;
+mod reject;
+mod slot;
+mod value;
+
+use crate::core::time::Span;
+
+use super::Event;
+use super::faults::{FaultMemory, FaultTable, UnknownFaults};
+use super::mapping::Mapping;
+use draft::Draft;
+
+pub use reject::RejectReason;
+pub use slot::Slot;
+pub use value::TimeFormat;
+
+/// Larger records are refused.
+pub const MAX_BYTES: usize = 1 << 20;
+/// Objects and arrays may be nested this deep, so that no record can exhaust the stack.
+pub const MAX_DEPTH: usize = 32;
+/// Longer identifiers are refused.
+pub const MAX_ID_BYTES: usize = 256;
+/// Longer texts are refused, except for user agents, which are cut: a customer may send any.
+pub const MAX_TEXT_BYTES: usize = 1_024;
+
+/// What the configuration says about events.
+#[derive(Clone, Debug)]
+pub struct EventSettings {
+    /// The platform's own fields, in the order of their slots.
+    pub extra: Vec<String>,
+    pub mapping: Mapping,
+    pub faults: FaultTable,
+    /// An event whose time is further ahead of its record's is refused by the reader.
+    pub max_ahead: Span,
+}
+
+impl Default for EventSettings {
+    fn default() -> Self {
+        Self {
+            extra: Vec::new(),
+            mapping: Mapping::default(),
+            faults: FaultTable::default(),
+            max_ahead: Span::from_mins(5),
+        }
+    }
+}
+
+/// Reads records. It never changes, so that all workers may share it; what reading learns is in the [`Scratch`].
+#[derive(Debug)]
+pub struct Decoder {
+    settings: EventSettings,
+}
+
+/// What one worker keeps between records.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    faults: FaultMemory,
+}
+
+impl Scratch {
+    /// How often failures came whose fault is unknown, since the last call.
+    pub fn take_unknown_faults(&mut self) -> UnknownFaults {
+        self.faults.take_unknown()
+    }
+}
+
+/// The attributes of an event in CloudEvents' binary mode: the record's headers `ce_id`, `ce_type`, `ce_time`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Attributes<'a> {
+    pub id: Option<&'a str>,
+    pub event_type: Option<&'a str>,
+    pub time: Option<&'a str>,
+}
+
+impl Decoder {
+    pub fn new(settings: EventSettings) -> Self {
+        Self { settings }
+    }
+
+    /// Reads one record: an event as such, or one in a CloudEvents envelope.
+    pub fn decode<'a>(&self, payload: &'a [u8], scratch: &'a mut Scratch) -> Result<Event<'a>, RejectReason> {
+        self.decode_with(payload, Attributes::default(), scratch)
+    }
+
+    /// Reads one record of CloudEvents' binary mode, whose headers hold what the envelope holds elsewhere.
+    pub fn decode_with<'a>(
+        &self,
+        payload: &'a [u8],
+        attributes: Attributes<'a>,
+        scratch: &'a mut Scratch,
+    ) -> Result<Event<'a>, RejectReason> {
+        let json = text(payload)?;
+        let mut draft = Draft::new();
+        let is_plain = self.settings.mapping.is_empty();
+        if !is_plain || quick::read(json, &self.settings.extra, &mut draft).is_err() {
+            draft = Draft::new();
+            careful::read(json, &self.settings, &mut draft)?;
+        }
+        draft.set_attributes(attributes);
+        let mut event = draft.finish()?;
+        event.fault = {
+            let code = event.text(super::TextField::ErrorCode);
+            self.settings.faults.judge(event.event_type, code, &mut scratch.faults)
+        };
+        Ok(event)
+    }
+}
+
+/// The record as text that is safe to read: of bounded size and depth.
+fn text(payload: &[u8]) -> Result<&str, RejectReason> {
+    const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+    if payload.is_empty() {
+        return Err(RejectReason::Empty);
+    }
+    if payload.len() > MAX_BYTES {
+        return Err(RejectReason::TooLarge);
+    }
+    let payload = payload.strip_prefix(BYTE_ORDER_MARK).unwrap_or(payload);
+    let json = std::str::from_utf8(payload).map_err(|_| RejectReason::NotUtf8)?;
+    // Nothing nests deeper than it has openings, so most records need no closer look.
+    let openings = payload.iter().filter(|byte| matches!(byte, b'{' | b'[')).count();
+    if openings > MAX_DEPTH && depth(payload) > MAX_DEPTH {
+        return Err(RejectReason::TooDeep);
+    }
+    Ok(json)
+}
+
+/// How deep a record nests. Texts don't count; where it is no JSON, any answer will do.
+fn depth(payload: &[u8]) -> usize {
+    let (mut depth, mut deepest, mut in_text, mut escaped) = (0_usize, 0_usize, false, false);
+    for byte in payload {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'{' | b'[' if !in_text => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+//! The pass for everything unusual: value by value from its own text, with mappings and envelopes, naming the first
+//! thing that is wrong.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use sonic_rs::LazyValue;
+
+use super::draft::Draft;
+use super::value::{self, TimeFormat};
+use super::{EventSettings, RejectReason, Slot};
+use crate::core::event::TextField;
+
+pub(super) fn read<'a>(
+    json: &'a str,
+    settings: &EventSettings,
+    draft: &mut Draft<'a>,
+) -> Result<(), RejectReason> {
+    let top = |key: &str| Slot::of_key(key, &settings.extra);
+    let mut is_envelope = false;
+    let mut data = None;
+    let mut own = Vec::new();
+    read_object(json, &top, &mut |slot, raw| match slot {
+        Slot::SpecVersion => is_envelope = true,
+        Slot::Data => data = Some(raw),
+        _ => own.push((slot, raw)),
+    })
+    .map_err(|NotAnObject| reason(json))?;
+    // What is inside an envelope comes first, so that the envelope's own id, type and time win.
+    if let Some(Cow::Borrowed(data)) = data.filter(|_| is_envelope)
+        && data.starts_with('{')
+    {
+        let mut inside = Vec::new();
+        read_object(data, &top, &mut |slot, raw| inside.push((slot, raw)))
+            .map_err(|NotAnObject| RejectReason::NotJson)?;
+        own.splice(0..0, inside);
+    }
+    for (slot, raw) in own {
+        if !settings.mapping.fills(slot) {
+            set(draft, slot, raw, TimeFormat::Any);
+        }
+    }
+    settings.mapping.apply(json, &mut |slot, raw, format| set(draft, slot, raw, format));
+    Ok(())
+}
+
+/// Fills a slot from the raw text of a JSON value of any type.
+fn set<'a>(draft: &mut Draft<'a>, slot: Slot, raw: Cow<'a, str>, format: TimeFormat) {
+    let is_text = matches!(slot, Slot::Type | Slot::Text(_));
+    match raw.as_bytes().first() {
+        Some(b'n') => {}
+        Some(b'"') if is_text => match unquoted(raw) {
+            Some(text) => draft.set_text(slot, text),
+            None => draft.refuse(RejectReason::NotJson),
+        },
+        // Identifiers are numbers on some platforms; their digits are the text.
+        Some(b'-' | b'0'..=b'9') if matches!(slot, Slot::Text(_)) => draft.set_text(slot, raw),
+        Some(b't' | b'f') if matches!(slot, Slot::Text(field) if TextField::EXTRA.contains(&field)) => {
+            draft.set_text(slot, raw);
+        }
+        Some(b'{') if slot == Slot::Geo => {
+            let Cow::Borrowed(raw) = raw else { return };
+            let read = read_object(raw, &Slot::of_geo_key, &mut |slot, raw| {
+                set(draft, slot, raw, TimeFormat::Any);
+            });
+            if read.is_err() {
+                draft.refuse(RejectReason::NotJson);
+            }
+        }
+        _ => draft.set_raw(slot, &raw, format),
+    }
+}
+
+fn unquoted(raw: Cow<'_, str>) -> Option<Cow<'_, str>> {
+    match raw {
+        Cow::Borrowed(raw) => value::string(raw),
+        Cow::Owned(raw) => Some(Cow::Owned(value::string(&raw)?.into_owned())),
+    }
+}
+
+/// Why a text that could not be read as an object could not.
+fn reason(json: &str) -> RejectReason {
+    if json.contains('\0') {
+        return RejectReason::Nul;
+    }
+    let is_json = sonic_rs::from_str::<IgnoredAny>(json).is_ok();
+    let is_object = json.trim_start().starts_with('{');
+    if is_json && !is_object { RejectReason::NotAnObject } else { RejectReason::NotJson }
+}
+
+struct NotAnObject;
+
+/// Hands out the raw text of each value whose key has a slot, in the order of the record.
+fn read_object<'a>(
+    json: &'a str,
+    slot_of: &dyn Fn(&str) -> Slot,
+    sink: &mut dyn FnMut(Slot, Cow<'a, str>),
+) -> Result<(), NotAnObject> {
+    let mut deserializer = sonic_rs::Deserializer::from_str(json);
+    (&mut deserializer).deserialize_map(ObjectVisitor { slot_of, sink }).map_err(|_| NotAnObject)?;
+    deserializer.end().map_err(|_| NotAnObject)
+}
+
+struct ObjectVisitor<'d, 'a> {
+    slot_of: &'d dyn Fn(&str) -> Slot,
+    sink: &'d mut dyn FnMut(Slot, Cow<'a, str>),
+}
+
+impl<'a> Visitor<'a> for ObjectVisitor<'_, 'a> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(slot) = map.next_key_seed(Key { slot_of: self.slot_of })? {
+            if slot == Slot::Unknown {
+                map.next_value::<IgnoredAny>()?;
+            } else {
+                (self.sink)(slot, map.next_value::<LazyValue<'a>>()?.as_raw_cow());
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Key<'d> {
+    slot_of: &'d dyn Fn(&str) -> Slot,
+}
+
+impl<'a> DeserializeSeed<'a> for Key<'_> {
+    type Value = Slot;
+
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Slot, D::Error> {
+        deserializer.deserialize_identifier(self)
+    }
+}
+
+impl Visitor<'_> for Key<'_> {
+    type Value = Slot;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<Slot, E> {
+        Ok((self.slot_of)(key))
+    }
+}

@@ -1,0 +1,191 @@
+//! An event while it is being filled: what each slot accepts, and what must be there in the end.
+
+use std::borrow::Cow;
+
+use super::value::{self, TimeFormat};
+use super::{Attributes, MAX_ID_BYTES, MAX_TEXT_BYTES, RejectReason, Slot};
+use crate::core::event::{Event, EventType, Place, TextField, Topic};
+use crate::core::time::Time;
+
+/// The first instant of the year 2000.
+const EARLIEST: Time = Time::from_millis(946_684_800_000);
+/// The first instant of the year 2100.
+const LATEST: Time = Time::from_millis(4_102_444_800_000);
+
+pub(super) struct Draft<'a> {
+    event: Event<'a>,
+    has_type: bool,
+    has_time: bool,
+    latitude: Option<f64>,
+    longitude: Option<f64>,
+    accuracy_km: f64,
+    /// The first thing that is wrong.
+    reject: Option<RejectReason>,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new() -> Self {
+        Self {
+            event: Event::new(EventType::OrderCreated, Time::MIN),
+            has_type: false,
+            has_time: false,
+            latitude: None,
+            longitude: None,
+            accuracy_km: 0.0,
+            reject: None,
+        }
+    }
+
+    pub(super) fn refuse(&mut self, reason: RejectReason) {
+        self.reject.get_or_insert(reason);
+    }
+
+    pub(super) fn is_refused(&self) -> bool {
+        self.reject.is_some()
+    }
+
+    /// Fills a slot that holds text (the type is one of them) with a text whose escapes are resolved.
+    pub(super) fn set_text(&mut self, slot: Slot, text: Cow<'a, str>) {
+        match slot {
+            Slot::Type => match EventType::parse(&text) {
+                Some(event_type) => {
+                    self.event.event_type = event_type;
+                    self.has_type = true;
+                }
+                None => self.refuse(RejectReason::UnknownType),
+            },
+            Slot::Text(field) => self.set_field(field, text),
+            _ => self.refuse(RejectReason::WrongType(slot.as_str())),
+        }
+    }
+
+    /// An empty text is the same as none.
+    fn set_field(&mut self, field: TextField, text: Cow<'a, str>) {
+        let (length, limit) = (text.len(), max_bytes(field));
+        if length == 0 {
+            return;
+        }
+        // A raw NUL is no JSON, so only a text with escapes can hold one.
+        if matches!(text, Cow::Owned(_)) && text.contains('\0') {
+            return self.refuse(RejectReason::Nul);
+        }
+        if length > limit {
+            if field != TextField::UserAgent {
+                return self.refuse(RejectReason::TooLong(field.as_str()));
+            }
+            return self.event.set_text(field, cut(text, limit));
+        }
+        self.event.set_text(field, text);
+    }
+
+    /// Fills a slot from the raw text of a JSON value that is neither text nor null. Only `text` knows those.
+    pub(super) fn set_raw(&mut self, slot: Slot, raw: &str, format: TimeFormat) {
+        let wrong = RejectReason::WrongType(slot.as_str());
+        if matches!(raw, "null" | "\"\"") {
+            return;
+        }
+        match slot {
+            Slot::Time => self.set_time(value::time(raw, format)),
+            // Zero is how some say that nothing expires.
+            Slot::ExpiresAt => match value::time(raw, format) {
+                Some(time) => self.event.expires_at = (time.as_millis() != 0).then_some(time),
+                None => self.refuse(wrong),
+            },
+            Slot::Number(field) => match value::decimal(raw) {
+                Some(number) => self.event.set_number(field, number),
+                None => self.refuse(wrong),
+            },
+            Slot::Latitude => match value::coordinate(raw).filter(|degrees| degrees.abs() <= 90.0) {
+                Some(degrees) => self.latitude = Some(degrees),
+                None => self.refuse(wrong),
+            },
+            Slot::Longitude => match value::coordinate(raw).filter(|degrees| degrees.abs() <= 180.0) {
+                Some(degrees) => self.longitude = Some(degrees),
+                None => self.refuse(wrong),
+            },
+            Slot::Accuracy => match value::coordinate(raw).filter(|radius| *radius >= 0.0) {
+                Some(radius) => self.accuracy_km = radius,
+                None => self.refuse(wrong),
+            },
+            Slot::Type | Slot::Text(_) | Slot::Geo => self.refuse(wrong),
+            Slot::Data | Slot::SpecVersion | Slot::Unknown => {}
+        }
+    }
+
+    fn set_time(&mut self, time: Option<Time>) {
+        match time {
+            Some(time) if (EARLIEST..LATEST).contains(&time) => {
+                self.event.time = time;
+                self.has_time = true;
+            }
+            Some(_) => self.refuse(RejectReason::AbsurdTime),
+            None => self.refuse(RejectReason::BadTime),
+        }
+    }
+
+    /// The attributes of a binary-mode envelope; they win over the record's own fields.
+    pub(super) fn set_attributes(&mut self, attributes: Attributes<'a>) {
+        if let Some(id) = attributes.id {
+            self.set_text(Slot::Text(TextField::Id), Cow::Borrowed(id));
+        }
+        if let Some(event_type) = attributes.event_type {
+            self.set_text(Slot::Type, Cow::Borrowed(event_type));
+        }
+        if let Some(time) = attributes.time {
+            self.set_time(value::time_text(time, TimeFormat::Any));
+        }
+    }
+
+    /// The event, if nothing was wrong and nothing that must be there is missing.
+    pub(super) fn finish(mut self) -> Result<Event<'a>, RejectReason> {
+        if let Some(reason) = self.reject {
+            return Err(reason);
+        }
+        if self.event.text(TextField::Id).is_none() {
+            return Err(RejectReason::MissingId);
+        }
+        if !self.has_type {
+            return Err(RejectReason::MissingType);
+        }
+        if !self.has_time {
+            return Err(RejectReason::MissingTime);
+        }
+        if self.event.event_type.topic() != Topic::Catalog && self.event.text(TextField::AccountId).is_none()
+        {
+            return Err(RejectReason::MissingAccount);
+        }
+        self.event.place = self.place();
+        Ok(self.event)
+    }
+
+    /// Where both coordinates are exactly zero, somebody did not know them: there is nothing but sea.
+    fn place(&self) -> Option<Place> {
+        let (latitude, longitude) = (self.latitude?, self.longitude?);
+        let is_known = latitude != 0.0 || longitude != 0.0;
+        is_known.then_some(Place { latitude, longitude, accuracy_km: self.accuracy_km })
+    }
+}
+
+const fn max_bytes(field: TextField) -> usize {
+    match field {
+        TextField::Id
+        | TextField::AccountId
+        | TextField::OrderId
+        | TextField::CardId
+        | TextField::DeviceId
+        | TextField::Ip => MAX_ID_BYTES,
+        _ => MAX_TEXT_BYTES,
+    }
+}
+
+/// The text up to a number of bytes, without half a character at its end.
+fn cut(text: Cow<'_, str>, limit: usize) -> Cow<'_, str> {
+    let end = (0..=limit).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.get(..end).unwrap_or_default()),
+        Cow::Owned(mut text) => {
+            text.truncate(end);
+            Cow::Owned(text)
+        }
+    }
+}
