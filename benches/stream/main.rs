@@ -6,6 +6,7 @@
 
 mod generator; // the stream: accounts, orders, logins, disorder, duplicates
 mod latency; // from produce to the ticket's row
+mod measure; // what a command costs
 mod topics; // writing the stream to Kafka, and the loop that only counts
 
 use std::io::{BufWriter, Write};
@@ -46,6 +47,16 @@ enum Verb {
     Count {
         #[command(flatten)]
         topics: Topics,
+    },
+    /// Runs a command on one core, and writes what it has cost.
+    Measure {
+        #[arg(long, default_value_t = 1)]
+        core: u32,
+        /// Where the figures go.
+        #[arg(long)]
+        figures: std::path::PathBuf,
+        #[arg(last = true, required = true)]
+        command: Vec<String>,
     },
     /// Produces at a steady rate for so long, and notes when the event that must fire a rule was handed over.
     Pace {
@@ -127,6 +138,9 @@ fn main() -> Result<()> {
                 "records={records} mean_bytes={mean} wall_seconds={:.2}",
                 started.elapsed().as_secs_f64()
             );
+        }
+        Some(Verb::Measure { core, figures, command }) => {
+            measure::measure(core, &figures, &command)?;
         }
         Some(Verb::Pace { topics, per_second, seconds, notes }) => {
             if per_second == 0 {
