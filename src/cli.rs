@@ -2,8 +2,12 @@
 //!
 //! Exit codes: 0 ok, 1 failed, 2 usage, 3 lint.
 
-use clap::{Parser, Subcommand};
+mod simulate;
+
+use std::io::Write;
 use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
 
 /// Tells the customers of virtual-goods platforms about trouble before they complain.
 #[derive(Debug, Parser)]
@@ -14,11 +18,20 @@ pub struct Arguments {
 }
 
 #[derive(Debug, Subcommand)]
-enum Verb {}
+enum Verb {
+    Simulate(simulate::Arguments),
+}
 
-/// Runs the verb that was asked for.
+/// Runs the verb that was asked for. A verb returns its exit code, or an error that is told here and ends with 1.
 pub fn run(arguments: Arguments) -> ExitCode {
-    match arguments.verb {}
+    let result = match arguments.verb {
+        Verb::Simulate(arguments) => simulate::run(&arguments),
+    };
+    result.unwrap_or_else(|error| {
+        // Where stderr is gone, there is nobody left to tell.
+        let _told = writeln!(std::io::stderr(), "error: {error:#}");
+        ExitCode::FAILURE
+    })
 }
 
 /// Parses the arguments; a usage error ends the process with code 2, `--help` with 0.

@@ -8,6 +8,7 @@
 //! - [`delivery`] decides how effects are carried out and declares what it needs for that; the edges implement it.
 //! - [`edge`] is where the house meets its neighbours, one module per neighbour.
 //! - [`settings`] turns the written configuration into the checked one.
+//! - [`sim`] is a simulated platform with planted problems, to measure and to show the product with.
 //! - [`cli`] is the command line, one file per verb.
 
 pub mod cli;
@@ -15,3 +16,4 @@ pub mod core;
 pub mod delivery;
 pub mod edge;
 pub mod settings;
+pub mod sim;

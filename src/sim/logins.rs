@@ -1,0 +1,190 @@
+//! How customers log in: from home, from their phone, on a trip, through a VPN; and how an intruder does.
+
+use crate::core::event::EventType;
+use crate::core::time::{Span, Time};
+
+use super::accounts::Whereabouts;
+use super::complaints::Grievance;
+use super::market::{NO_CODE, PASSWORD_CODE};
+use super::places::{CITIES_AT_HOME, Network, broadband_address, carrier_address, foreign_address};
+use super::record::{Body, INTRUDER_DEVICE, Login, SHARED_DEVICE};
+use super::scene::{SLOT, Scene};
+use super::trouble::{Planted, Trouble};
+
+/// Device number of the family's tablet at home.
+const TABLET: u16 = 6;
+/// So many of its own logins an account has shown before an intruder is planted.
+const KNOWN_AFTER: u32 = 5;
+
+impl Scene<'_> {
+    pub fn log_in(&mut self, slot: Time) {
+        for moment in self.moments(slot, self.account.logins) {
+            if self.account.family && self.dice.chance(0.3) {
+                let login = self.at_home_with(TABLET);
+                self.succeed(moment, login);
+                continue;
+            }
+            let Whereabouts::At(city) = self.account.whereabouts(moment) else { continue };
+            let login = self.honest(city, moment);
+            let login = self.behind_vpn(login);
+            let mut now = moment;
+            for _ in 0..self.wrong_passwords() {
+                let failed = Login { error: PASSWORD_CODE, ..login.clone() };
+                self.tell(now, EventType::LoginFailed, Body::Login(failed));
+                now += self.dice.seconds(4.0, 40.0);
+            }
+            self.succeed(now, login);
+        }
+        let planted: Vec<(usize, Planted)> =
+            self.plan.of_account(self.account.id, slot, slot + SLOT).collect();
+        for (problem, planted) in planted {
+            if let Trouble::Intrusion { city, fast, hosting, .. } = planted.trouble {
+                self.intrude(problem, planted.from, city, fast, hosting);
+            }
+        }
+    }
+
+    fn succeed(&mut self, time: Time, login: Login) {
+        if time < self.settings.end() {
+            self.past.logins += 1;
+            self.past.logins_abroad += u32::from(login.city >= CITIES_AT_HOME);
+        }
+        self.tell(time, EventType::LoginSucceeded, Body::Login(login));
+    }
+
+    /// Most get it right at once; a few get it wrong several times in a row.
+    fn wrong_passwords(&mut self) -> u32 {
+        match self.dice.unit() {
+            luck if luck < 0.004 => 3 + self.dice.below(6),
+            luck if luck < 0.06 => 1 + self.dice.below(2),
+            _ => 0,
+        }
+    }
+
+    fn place(&mut self, login: Login, accuracy_km: f64) -> Login {
+        // The database's answer lies within the radius that it gives, mostly well within.
+        let spread = accuracy_km / 111.0 * 100.0 * 0.3;
+        Login {
+            accuracy_km: accuracy_km as u16,
+            off_latitude: (self.dice.normal().clamp(-2.0, 2.0) * spread) as i16,
+            off_longitude: (self.dice.normal().clamp(-2.0, 2.0) * spread) as i16,
+            ..login
+        }
+    }
+
+    fn at_home_with(&mut self, device: u16) -> Login {
+        let city = self.account.home;
+        let login = blank(city, Network::Broadband, broadband_address(city, self.account.id), device);
+        let accuracy = self.dice.between(5.0, 20.0);
+        self.place(login, accuracy)
+    }
+
+    /// A login by the customer, wherever they are.
+    fn honest(&mut self, city: u8, time: Time) -> Login {
+        let (at_home, abroad) = (city == self.account.home, city >= CITIES_AT_HOME);
+        if at_home && self.account.laptop && self.dice.chance(0.35) {
+            return self.at_home_with(self.account.browser(time));
+        }
+        let phone = self.account.phone(time);
+        // Who has been seen abroad on their own phone may well use the hotel's machine next.
+        if abroad && self.past.logins_abroad > 0 && self.dice.chance(0.06) {
+            let device = SHARED_DEVICE + u16::from(city);
+            let login = blank(city, Network::Business, foreign_address(city, Network::Business, 7), device);
+            return self.place(login, 20.0);
+        }
+        if self.dice.chance(0.45) {
+            if at_home {
+                return self.at_home_with(phone);
+            }
+            let login = blank(city, Network::Broadband, self.address(city, Network::Broadband), phone);
+            let accuracy = self.dice.between(5.0, 30.0);
+            return self.place(login, accuracy);
+        }
+        if !abroad
+            && let Some(gateway) = self.account.gateway
+            && self.dice.chance(0.35)
+        {
+            let login = blank(gateway, Network::Mobile, self.address(gateway, Network::Mobile), phone);
+            // Most databases know that they hardly know; some do not.
+            let accuracy = if self.dice.chance(0.85) {
+                self.dice.between(200.0, 1_000.0)
+            } else {
+                self.dice.between(50.0, 100.0)
+            };
+            return Login { accuracy_km: accuracy as u16, ..login };
+        }
+        let login = blank(city, Network::Mobile, self.address(city, Network::Mobile), phone);
+        let accuracy = self.dice.between(20.0, 100.0);
+        self.place(login, accuracy)
+    }
+
+    fn behind_vpn(&mut self, login: Login) -> Login {
+        let Some((exit, how_often)) = self.account.vpn else { return login };
+        if !self.dice.chance(how_often) {
+            return login;
+        }
+        let network = if self.dice.chance(0.75) { Network::Vpn } else { Network::Hosting };
+        let address = self.address(exit, network);
+        let accuracy = self.dice.between(20.0, 200.0);
+        self.place(Login { city: exit, network, address, ..login }, accuracy)
+    }
+
+    fn address(&mut self, city: u8, network: Network) -> u32 {
+        let lot = self.dice.below(4_096);
+        match network {
+            Network::Mobile if city < CITIES_AT_HOME => carrier_address(city, lot),
+            _ => foreign_address(city, network, lot),
+        }
+    }
+
+    /// Somebody else logs in: from a country and on a device that the account has never shown.
+    fn intrude(&mut self, problem: usize, from: Time, city: u8, fast: bool, hosting: bool) {
+        if self.past.logins < KNOWN_AFTER {
+            return;
+        }
+        if fast {
+            let before = from - self.dice.seconds(240.0, 2_700.0);
+            let own = self.at_home_with(self.account.phone(before));
+            self.succeed(before, own);
+        }
+        let network = if hosting { Network::Hosting } else { Network::Broadband };
+        let login = blank(city, network, self.address(city, network), INTRUDER_DEVICE);
+        let accuracy = self.dice.between(10.0, 60.0);
+        let login = self.place(login, accuracy);
+        if self.dice.chance(0.3) {
+            let mut tries = from - self.dice.seconds(60.0, 200.0);
+            for _ in 0..1 + self.dice.below(4) {
+                let failed = Login { error: PASSWORD_CODE, ..login.clone() };
+                self.tell(tries, EventType::LoginFailed, Body::Login(failed));
+                tries += self.dice.seconds(3.0, 14.0);
+            }
+        }
+        self.tell(from, EventType::LoginSucceeded, Body::Login(login.clone()));
+        self.ledger.touch(problem, self.account.id, from, None);
+        self.may_complain(problem, None, from, Grievance::Intrusion);
+        if self.dice.chance(0.35) {
+            let at = from + self.dice.seconds(120.0, 1_200.0);
+            self.tell(at, EventType::AccountContactChanged, Body::Login(login.clone()));
+        }
+        if self.dice.chance(0.5) {
+            self.spend(city, network, from);
+        }
+        for _ in 0..self.dice.below(3) {
+            let at = from + Span::from_mins(5) + self.dice.seconds(0.0, 9_000.0);
+            self.tell(at, EventType::LoginSucceeded, Body::Login(login.clone()));
+        }
+    }
+}
+
+fn blank(city: u8, network: Network, address: u32, device: u16) -> Login {
+    Login {
+        address,
+        device,
+        city,
+        network,
+        accuracy_km: 0,
+        off_latitude: 0,
+        off_longitude: 0,
+        error: NO_CODE,
+    }
+}

@@ -1,0 +1,406 @@
+//! How customers buy: from the wish over attempts to pay, with retries, to the delivery and what comes after it.
+
+use crate::core::event::EventType;
+use crate::core::time::{Span, Time};
+
+use super::complaints::Grievance;
+use super::dice::span_of_seconds;
+use super::look_alikes::{CLUSTER_SHARE, OwnFaults};
+use super::market::{
+    BALANCE_CODE, CARDS, CHANNEL_CODES, CHANNELS, CUSTOMER_CODES, FIRST_CARD, FIRST_TOPUP, HOUR, NO_CODE,
+    PASSWORD_CODE, PRODUCTS, REFUSAL_CODES, SUPPLIER_CODES, SUPPLIER_TIMEOUT_CODE, TOPUPS, channel_at,
+    product_at, supplier_at,
+};
+use super::places::{Network, broadband_address, carrier_address, foreign_address};
+use super::record::{Body, INTRUDER_DEVICE, Order};
+use super::scene::{SLOT, Scene};
+use super::trouble::{Planted, Trouble};
+
+/// How an attempt to pay ends.
+enum Payment {
+    Paid,
+    /// By the customer's own fault.
+    OwnFault(u8),
+    /// By somebody else's, with the planted problem behind it if there is one.
+    Failed(u8, Option<usize>),
+    /// Nothing is heard of it.
+    Silent(usize),
+}
+
+impl Scene<'_> {
+    pub fn buy(&mut self, slot: Time) {
+        let (id, end) = (self.account.id, slot + SLOT);
+        let planted: Vec<(usize, Planted)> = self.plan.of_account(id, slot, end).collect();
+        // Somebody whose top-ups are refused tries those, and nothing else that would blur the picture.
+        let quiet = planted.iter().find_map(|(_, planted)| match planted.trouble {
+            Trouble::Refusal { .. } => Some((planted.from - Span::from_mins(30), planted.to)),
+            _ => None,
+        });
+        for moment in self.moments(slot, self.account.orders) {
+            if quiet.is_none_or(|(from, to)| moment < from || moment >= to) {
+                let order = self.wish(moment);
+                self.purchase(order, moment, 1.0);
+            }
+        }
+        self.buy_in_sales(slot);
+        for (problem, planted) in planted {
+            match planted.trouble {
+                Trouble::Refusal { tries, minutes, .. } => {
+                    self.be_refused(problem, planted.from, tries, minutes);
+                }
+                Trouble::Loss { .. } => self.lose(problem, planted.from),
+                Trouble::Outage { .. }
+                | Trouble::Silence { .. }
+                | Trouble::Stall { .. }
+                | Trouble::Intrusion { .. } => {}
+            }
+        }
+        let look_alikes = self.look_alikes;
+        for row in look_alikes.own_faults.get(&id).into_iter().flatten() {
+            if slot <= row.from && row.from < end {
+                self.fail_by_own_fault(row);
+            }
+        }
+    }
+
+    fn buy_in_sales(&mut self, slot: Time) {
+        let look_alikes = self.look_alikes;
+        for promotion in &look_alikes.promotions {
+            let (from, to) = (promotion.from.max(slot), promotion.to.min(slot + SLOT));
+            if from >= to {
+                continue;
+            }
+            let hours = to.since(from).as_secs_f64() / 3_600.0;
+            let usual =
+                self.account.orders / 24.0 * super::market::busyness(from, self.account.shift) * hours;
+            for _ in 0..self.dice.poisson(usual * (promotion.times - 1.0)) {
+                let moment = from + self.dice.seconds(0.0, hours * 3_600.0);
+                let mut order = self.wish(moment);
+                order.product = self.dice.pick(&promotion.products).unwrap_or(0);
+                order.supplier = self.supplier_of(order.product);
+                self.purchase(order, moment, 2.0);
+            }
+        }
+    }
+
+    /// What the customer wants to buy now, and how.
+    fn wish(&mut self, time: Time) -> Order {
+        let product = if self.dice.chance(0.6) {
+            self.account.favourite
+        } else {
+            self.dice.weighted(PRODUCTS.iter().map(|product| product.share)) as u8
+        };
+        let by_phone = self.dice.chance(self.account.at_home_by_phone);
+        let address = if by_phone {
+            carrier_address(self.account.home, self.dice.below(48))
+        } else {
+            broadband_address(self.account.home, self.account.id)
+        };
+        let quantity = if self.dice.chance(0.9) { 1 } else { 2 + self.dice.below(3) as u8 };
+        Order {
+            number: 0,
+            product,
+            supplier: self.supplier_of(product),
+            channel: self.channel(),
+            region: self.account.region(),
+            quantity,
+            error: NO_CODE,
+            failed: false,
+            address,
+            device: self.account.phone(time),
+        }
+    }
+
+    fn supplier_of(&mut self, product: u8) -> u8 {
+        let [first, second] = product_at(product).suppliers;
+        if self.dice.chance(0.66) { first } else { second }
+    }
+
+    fn channel(&mut self) -> u8 {
+        if self.dice.chance(0.75) { self.account.first_channel } else { self.account.second_channel }
+    }
+
+    fn open(&mut self, order: &mut Order, time: Time) {
+        order.number = self.past.orders;
+        self.past.orders += 1;
+        order.failed = false;
+        self.tell(time, EventType::OrderCreated, Body::Order(order.clone()));
+    }
+
+    fn fail(&mut self, order: &Order, time: Time, error: u8) {
+        let failed = Order { failed: true, error, ..order.clone() };
+        self.tell(time, EventType::OrderFailed, Body::Order(failed));
+    }
+
+    /// Tries to pay, up to four times; each attempt is an order of its own. `crowd`: how much slower and clumsier
+    /// everything goes than on a usual day.
+    fn purchase(&mut self, mut order: Order, start: Time, crowd: f64) {
+        let mut now = start;
+        let mut own_faults = 0;
+        for _ in 0..4 {
+            self.open(&mut order, now);
+            let abandoned = self.dice.chance(0.12);
+            let pays = if abandoned {
+                now
+            } else {
+                now + span_of_seconds(self.dice.lognormal(14.0, 0.6).min(180.0))
+            };
+            let payment = self.pay(&order, pays, own_faults, crowd, abandoned);
+            let (again, pause) = match payment {
+                None => {
+                    if self.dice.chance(0.6) {
+                        let at = now + Span::from_mins(15);
+                        self.tell(at, EventType::OrderCancelled, Body::Order(order));
+                    }
+                    return;
+                }
+                Some(Payment::Paid) => {
+                    self.tell(pays, EventType::OrderPaid, Body::Order(order.clone()));
+                    self.deliver(&order, pays, crowd);
+                    self.may_complain_without_cause(order.number, pays);
+                    return;
+                }
+                Some(Payment::OwnFault(code)) => {
+                    own_faults += 1;
+                    self.fail(&order, pays, code);
+                    (0.7, self.dice.between(12.0, 90.0))
+                }
+                Some(Payment::Failed(code, problem)) => {
+                    self.fail(&order, pays, code);
+                    if let Some(problem) = problem {
+                        self.meet(problem, order.number, pays);
+                    }
+                    (0.6, self.dice.between(20.0, 240.0))
+                }
+                Some(Payment::Silent(problem)) => {
+                    self.meet(problem, order.number, now);
+                    if self.dice.chance(0.6) {
+                        let at = now + Span::from_mins(15);
+                        self.tell(at, EventType::OrderCancelled, Body::Order(order.clone()));
+                    }
+                    (0.45, self.dice.between(60.0, 300.0))
+                }
+            };
+            if !self.dice.chance(again) {
+                return;
+            }
+            now = pays + span_of_seconds(pause);
+            if own_faults == 0 && self.dice.chance(0.35) {
+                order.channel = self.dice.weighted(CHANNELS.iter().map(|channel| channel.share)) as u8;
+            }
+        }
+    }
+
+    /// How an attempt ends; [`None`] if the customer walks away before paying. Whoever opens an order on a channel of
+    /// which nothing is heard has met the silence, whether they meant to pay or not.
+    fn pay(
+        &mut self,
+        order: &Order,
+        time: Time,
+        own_faults: u32,
+        crowd: f64,
+        abandoned: bool,
+    ) -> Option<Payment> {
+        if let Some(problem) = self.plan.silent(order.channel, time) {
+            return Some(Payment::Silent(problem));
+        }
+        if abandoned {
+            return None;
+        }
+        let channel = channel_at(order.channel);
+        // Who has failed by their own fault is likely to fail so again.
+        let again = if own_faults > 0 { 0.3 } else { 0.0 };
+        let own = (channel.customer_fault * self.account.clumsiness * crowd + again).min(0.7);
+        if self.dice.chance(own) {
+            return Some(Payment::OwnFault(self.dice.pick(&CUSTOMER_CODES).unwrap_or(PASSWORD_CODE)));
+        }
+        let planted = self.plan.failing(order.channel, order.region, time);
+        let cluster = self.look_alikes.in_cluster(order.channel, order.region, time);
+        let share = planted.map_or(if cluster { CLUSTER_SHARE } else { 0.0 }, |(_, share)| share);
+        if self.dice.chance(share.max(channel.own_fault)) {
+            let code = if self.dice.chance(0.05) {
+                NO_CODE
+            } else {
+                self.dice.pick(&CHANNEL_CODES).unwrap_or(NO_CODE)
+            };
+            return Some(Payment::Failed(code, planted.map(|(problem, _)| problem)));
+        }
+        Some(Payment::Paid)
+    }
+
+    fn meet(&mut self, problem: usize, order: u32, time: Time) {
+        if self.ledger.touch(problem, self.account.id, time, Some(order)) {
+            self.may_complain(problem, Some(order), time, Grievance::Payment);
+        }
+    }
+
+    fn deliver(&mut self, order: &Order, paid: Time, crowd: f64) {
+        let supplier = supplier_at(order.supplier);
+        let seconds = supplier.delivery(&mut self.dice) * crowd;
+        let due = paid + span_of_seconds(seconds.min(supplier.gives_up));
+        let stall =
+            self.plan.stalled(order.supplier, paid).or_else(|| self.plan.stalled(order.supplier, due));
+        if let Some((problem, share, lost, planted)) = stall
+            && self.dice.chance(share)
+        {
+            self.wait_out(problem, order, paid, lost, planted);
+        } else if seconds >= supplier.gives_up {
+            self.give_up(order, due, SUPPLIER_TIMEOUT_CODE);
+        } else if self.dice.chance(supplier.failing) {
+            let code = self.dice.pick(&SUPPLIER_CODES).unwrap_or(NO_CODE);
+            self.give_up(order, due, code);
+        } else {
+            self.tell(due, EventType::OrderDelivered, Body::Order(order.clone()));
+            self.use_it(order, due);
+        }
+    }
+
+    /// The order is held by a stalled supplier until the stall is over; the backlog then takes its time.
+    fn wait_out(&mut self, problem: usize, order: &Order, paid: Time, lost: f64, planted: Planted) {
+        let length = planted.to.since(planted.from).as_secs_f64();
+        let backlog = self.dice.exponential(0.06 * length).min(0.2 * length);
+        let delivered = (!self.dice.chance(lost)).then(|| planted.to + span_of_seconds(backlog + 3.0));
+        let met = self.ledger.touch(problem, self.account.id, paid, Some(order.number));
+        if met {
+            let grievance = Grievance::Delivery { supplier: order.supplier, delivered };
+            self.may_complain(problem, Some(order.number), paid, grievance);
+        }
+        match delivered {
+            Some(delivered) => self.tell(delivered, EventType::OrderDelivered, Body::Order(order.clone())),
+            None => {
+                let at = planted.to + span_of_seconds(self.dice.between(3_600.0, 20_000.0));
+                self.tell(at, EventType::OrderRefunded, Body::Order(order.clone()));
+            }
+        }
+    }
+
+    fn give_up(&mut self, order: &Order, time: Time, error: u8) {
+        self.fail(order, time, error);
+        let refunded = time + span_of_seconds(self.dice.between(20.0, 1_800.0));
+        self.tell(refunded, EventType::OrderRefunded, Body::Order(order.clone()));
+    }
+
+    /// What customers do with what they bought.
+    fn use_it(&mut self, order: &Order, delivered: Time) {
+        if product_at(order.product).kind == "card_key" && self.dice.chance(0.4) {
+            let mut at = delivered + span_of_seconds(self.dice.lognormal(5_000.0, 1.4));
+            if self.dice.chance(0.03) {
+                let mistyped = Order { failed: true, error: PASSWORD_CODE, ..order.clone() };
+                self.tell(at, EventType::CardRedeemFailed, Body::Order(mistyped));
+                at += span_of_seconds(self.dice.between(20.0, 200.0));
+            }
+            self.tell(at, EventType::CardRedeemed, Body::Order(order.clone()));
+        }
+        if self.dice.chance(0.006) {
+            let at = delivered + span_of_seconds(self.dice.lognormal(12_000.0, 1.0));
+            self.tell(at, EventType::OrderRefunded, Body::Order(order.clone()));
+        }
+        if self.dice.chance(0.01) {
+            let at = delivered + span_of_seconds(self.dice.lognormal(900.0, 1.0));
+            let score = 1 + self.dice.weighted([0.04, 0.04, 0.1, 0.3, 0.52].into_iter()) as u8;
+            self.tell(at, EventType::SatisfactionRated, Body::Rating { order: order.number, score });
+        }
+    }
+
+    /// A channel that has no trouble of its own at the moment.
+    fn untroubled(&mut self, order: &mut Order, time: Time) -> bool {
+        let region = order.region;
+        let troubled = |plan: &super::trouble::Plan, channel: u8| {
+            plan.failing(channel, region, time).is_some() || plan.silent(channel, time).is_some()
+        };
+        let plan = self.plan;
+        let choices = [self.account.first_channel, self.account.second_channel, 0, 1];
+        match choices.into_iter().find(|channel| !troubled(plan, *channel)) {
+            Some(channel) => order.channel = channel,
+            None => return false,
+        }
+        plan.stalled(order.supplier, time).is_none()
+    }
+
+    /// The account's top-ups are refused so many times, spread over so many minutes.
+    fn be_refused(&mut self, problem: usize, from: Time, tries: u32, minutes: f64) {
+        let mut order = self.wish(from);
+        order.product = FIRST_TOPUP + self.dice.below(u32::from(TOPUPS)) as u8;
+        order.supplier = self.supplier_of(order.product);
+        if !self.untroubled(&mut order, from) {
+            return;
+        }
+        // Close enough together that any three of them fall into ten minutes.
+        let gap = (minutes * 60.0 / f64::from(tries.max(2) - 1)).min(270.0);
+        for attempt in 0..tries {
+            let fails = from + span_of_seconds(gap * f64::from(attempt) + self.dice.between(0.0, 8.0));
+            let opens = fails - self.dice.seconds(6.0, 25.0);
+            self.open(&mut order, opens);
+            let code = if self.dice.chance(0.1) {
+                NO_CODE
+            } else {
+                self.dice.pick(&REFUSAL_CODES).unwrap_or(NO_CODE)
+            };
+            self.fail(&order, fails, code);
+            // Before the second failure nobody sees more in it than bad luck.
+            if self.ledger.touch(problem, self.account.id, fails, Some(order.number)) {
+                self.may_complain(
+                    problem,
+                    Some(order.number),
+                    from + span_of_seconds(gap * 1.5),
+                    Grievance::Payment,
+                );
+            }
+        }
+    }
+
+    /// A paid order of which nothing more is heard until staff sees to it.
+    fn lose(&mut self, problem: usize, from: Time) {
+        let mut order = self.wish(from);
+        // A supplier that usually takes hours leaves no trace within the world.
+        if supplier_at(order.supplier).median > 1_000.0 {
+            order.product = FIRST_TOPUP;
+            order.supplier = self.supplier_of(order.product);
+        }
+        if !self.untroubled(&mut order, from) {
+            return;
+        }
+        let opens = from - self.dice.seconds(8.0, 40.0);
+        self.open(&mut order, opens);
+        self.tell(from, EventType::OrderPaid, Body::Order(order.clone()));
+        self.ledger.touch(problem, self.account.id, from, Some(order.number));
+        let grievance = Grievance::Delivery { supplier: order.supplier, delivered: None };
+        self.may_complain(problem, Some(order.number), from, grievance);
+        let settled = from + Span::from_millis(HOUR.as_millis() * 10) + self.dice.seconds(0.0, 50_000.0);
+        let end = if self.dice.chance(0.7) { EventType::OrderRefunded } else { EventType::OrderDelivered };
+        self.tell(settled, end, Body::Order(order));
+    }
+
+    /// A row of failures that are nobody's fault but the customer's, often with a success at last.
+    fn fail_by_own_fault(&mut self, row: &OwnFaults) {
+        let mut order = self.wish(row.from);
+        let code = if row.password { PASSWORD_CODE } else { BALANCE_CODE };
+        let mut now = row.from;
+        for _ in 0..row.tries {
+            self.open(&mut order, now);
+            let fails = now + self.dice.seconds(5.0, 30.0);
+            if self.plan.silent(order.channel, fails).is_some() {
+                return;
+            }
+            self.fail(&order, fails, code);
+            now = fails + self.dice.seconds(8.0, 75.0);
+        }
+        if self.dice.chance(0.5) {
+            self.purchase(order, now, 1.0);
+        }
+    }
+
+    /// What an intruder buys: card keys, quickly resold.
+    pub fn spend(&mut self, city: u8, network: Network, from: Time) {
+        for _ in 0..1 + self.dice.below(3) {
+            let mut order = self.wish(from);
+            order.product = FIRST_CARD + self.dice.below(u32::from(CARDS)) as u8;
+            order.supplier = self.supplier_of(order.product);
+            order.device = INTRUDER_DEVICE;
+            order.address = foreign_address(city, network, self.account.id);
+            order.quantity = 1 + self.dice.below(4) as u8;
+            let at = from + self.dice.seconds(60.0, 1_500.0);
+            self.purchase(order, at, 1.0);
+        }
+    }
+}

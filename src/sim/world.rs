@@ -1,0 +1,338 @@
+//! A world from its settings: slot by slot, so that its length costs no memory.
+
+use crate::core::time::Time;
+
+use super::Settings;
+use super::accounts::Account;
+use super::arrival::{self, Arrival, Form, Road};
+use super::customers::Customer;
+use super::dice::{Dice, Purpose};
+use super::look_alikes::LookAlikes;
+use super::record::{Record, account_name, order_name};
+use super::scene::{Past, SLOT, Scene};
+use super::trouble::{Plan, Planted, Trouble, orders_per_minute};
+use super::truth::{Entry, Ledger, Problem, Touched, Truth};
+
+#[derive(Debug)]
+pub struct World {
+    settings: Settings,
+    accounts: Vec<Account>,
+    plan: Plan,
+    look_alikes: LookAlikes,
+}
+
+impl World {
+    pub fn new(settings: Settings) -> Self {
+        let accounts = accounts(&settings);
+        let plan = Plan::draw(&settings, &accounts);
+        Self::with_plan(settings, accounts, plan)
+    }
+
+    /// A world in which exactly these problems are planted.
+    pub fn planted(settings: Settings, planted: Vec<Planted>) -> Self {
+        let accounts = accounts(&settings);
+        Self::with_plan(settings, accounts, Plan::new(planted))
+    }
+
+    fn with_plan(settings: Settings, accounts: Vec<Account>, plan: Plan) -> Self {
+        let look_alikes = LookAlikes::draw(&settings, &accounts, orders_per_minute(&accounts));
+        Self { settings, accounts, plan, look_alikes }
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub fn customers(&self) -> impl Iterator<Item = Customer> {
+        self.accounts.iter().map(|account| Customer::of(&self.settings, account))
+    }
+
+    /// Hands out every line in the order of arrival and returns the truth about them. An error of the sink ends it.
+    pub fn tell<E>(&self, mut sink: impl FnMut(&Arrival) -> Result<(), E>) -> Result<Truth, E> {
+        let mut telling = Telling::new(self);
+        while let Some(arrivals) = telling.next_slot() {
+            for arrival in &arrivals {
+                sink(arrival)?;
+            }
+        }
+        Ok(telling.truth())
+    }
+}
+
+fn accounts(settings: &Settings) -> Vec<Account> {
+    (0..settings.accounts).map(|id| Account::new(settings, id)).collect()
+}
+
+/// A world that is being told.
+struct Telling<'w> {
+    world: &'w World,
+    pasts: Vec<Past>,
+    ledger: Ledger,
+    road: Road,
+    /// What arrives in the current slot, in the next, and so on.
+    pending: Vec<Vec<Arrival>>,
+    slot: usize,
+    counts: Counts,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    events: u64,
+    duplicates: u64,
+    junk: u64,
+}
+
+impl<'w> Telling<'w> {
+    fn new(world: &'w World) -> Self {
+        let slots = world.settings.length.as_millis().div_euclid(SLOT.as_millis()).max(0) as usize + 2;
+        Self {
+            world,
+            pasts: vec![Past::default(); world.accounts.len()],
+            ledger: Ledger::default(),
+            road: Road::new(world.settings.seed),
+            pending: vec![Vec::new(); slots],
+            slot: 0,
+            counts: Counts::default(),
+        }
+    }
+
+    /// The lines of the next slot, in order of arrival.
+    fn next_slot(&mut self) -> Option<Vec<Arrival>> {
+        if self.slot >= self.pending.len() {
+            return None;
+        }
+        self.live();
+        let mut arrivals = self.pending.get_mut(self.slot).map(std::mem::take)?;
+        arrival::sort(&mut arrivals);
+        for arrival in &arrivals {
+            match arrival.form {
+                Form::Whole => self.counts.events += 1,
+                Form::Copy => self.counts.duplicates += 1,
+                Form::Junk(_) => self.counts.junk += 1,
+            }
+        }
+        self.slot += 1;
+        Some(arrivals)
+    }
+
+    fn slot_start(&self) -> Time {
+        let mut start = self.world.settings.start;
+        for _ in 0..self.slot {
+            start += SLOT;
+        }
+        start
+    }
+
+    /// Lets every account live through the current slot and sends what happens on its way.
+    fn live(&mut self) {
+        let world = self.world;
+        let start = self.slot_start();
+        if start >= world.settings.end() {
+            return;
+        }
+        let mut records: Vec<Record> = Vec::new();
+        for (account, past) in world.accounts.iter().zip(&mut self.pasts) {
+            let stream =
+                |purpose| Dice::new(world.settings.seed, purpose, u64::from(account.id), self.slot as u64);
+            let mut scene = Scene {
+                settings: &world.settings,
+                plan: &world.plan,
+                look_alikes: &world.look_alikes,
+                account,
+                past,
+                ledger: &mut self.ledger,
+                out: &mut records,
+                dice: stream(Purpose::Logins),
+            };
+            scene.log_in(start);
+            scene.dice = stream(Purpose::Orders);
+            scene.buy(start);
+        }
+        self.road.next_slot();
+        let (origin, last) = (world.settings.start, self.pending.len() - 1);
+        for record in records {
+            self.road.send(record, &mut |arrival| {
+                let slot = arrival.at.since(origin).as_millis().div_euclid(SLOT.as_millis()).max(0) as usize;
+                if let Some(pending) = self.pending.get_mut(slot.min(last)) {
+                    pending.push(arrival);
+                }
+            });
+        }
+    }
+
+    fn truth(self) -> Truth {
+        let settings = self.world.settings;
+        let problems = self
+            .world
+            .plan
+            .planted
+            .iter()
+            .enumerate()
+            .filter_map(|(index, planted)| Some(problem(index, planted, self.ledger.entry(index)?)))
+            .collect();
+        Truth {
+            seed: settings.seed,
+            from: settings.start,
+            to: settings.end(),
+            accounts: settings.accounts,
+            events: self.counts.events,
+            duplicates: self.counts.duplicates,
+            junk: self.counts.junk,
+            problems,
+            look_alikes: self.world.look_alikes.describe(&settings, &self.world.accounts),
+            complaints_without_cause: self.ledger.without_cause,
+        }
+    }
+}
+
+fn problem(index: usize, planted: &Planted, entry: &Entry) -> Problem {
+    let mut subject = planted.trouble.subject();
+    if matches!(planted.trouble, Trouble::Loss { .. }) {
+        for (account, met) in &entry.touched {
+            subject
+                .extend(met.orders.iter().map(|order| ("order_id".to_owned(), order_name(*account, *order))));
+        }
+    }
+    let mut complaints = entry.complaints.clone();
+    complaints.sort_by(|a, b| (a.at, &a.account_id).cmp(&(b.at, &b.account_id)));
+    Problem {
+        id: format!("p{}", index + 1),
+        kind: planted.trouble.kind(),
+        subject,
+        from: planted.from,
+        to: planted.to,
+        strength: planted.trouble.strength(),
+        affected: entry
+            .touched
+            .iter()
+            .map(|(account, met)| Touched {
+                account_id: account_name(*account),
+                since: met.since,
+                order_ids: met.orders.iter().map(|order| order_name(*account, *order)).collect(),
+            })
+            .collect(),
+        complaints,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+    use crate::core::time::Span;
+    use crate::sim::market::{DAY, channel_at};
+
+    type Told = (Time, serde_json::Value);
+
+    fn small(seed: u64, clean: bool) -> Settings {
+        Settings { seed, accounts: 1_500, length: Span::from_mins(24 * 60), clean, ..Settings::default() }
+    }
+
+    /// Every readable line with its time of arrival, and the truth.
+    fn told(world: &World) -> (Vec<Told>, Truth) {
+        let mut lines = Vec::new();
+        let mut line = Vec::new();
+        let truth = world.tell(|arrival| {
+            line.clear();
+            arrival.write(&mut line);
+            if let Ok(event) = serde_json::from_slice(&line)
+                && !matches!(arrival.form, Form::Junk(_))
+            {
+                lines.push((arrival.at, event));
+            }
+            Ok::<(), ()>(())
+        });
+        (lines, truth.expect("the sink never fails"))
+    }
+
+    fn time_of(event: &serde_json::Value) -> Time {
+        super::super::truth::parse_time(event["time"].as_str().expect("time")).expect("RFC 3339")
+    }
+
+    fn text<'a>(event: &'a serde_json::Value, field: &str) -> &'a str {
+        event[field].as_str().unwrap_or_default()
+    }
+
+    #[test]
+    fn the_same_seed_tells_the_same_and_another_seed_something_else() {
+        let bytes = |seed| {
+            let mut all = Vec::new();
+            let truth = World::new(small(seed, false)).tell(|arrival| {
+                arrival.write(&mut all);
+                Ok::<(), ()>(())
+            });
+            (all, serde_json::to_string(&truth.expect("told")).expect("writes"))
+        };
+        assert!(bytes(3) == bytes(3));
+        assert!(bytes(3).0 != bytes(4).0);
+    }
+
+    #[test]
+    fn lines_come_in_order_of_arrival_with_disorder_of_at_most_a_minute() {
+        let (lines, truth) = told(&World::new(small(2, true)));
+        let mut seen = BTreeSet::new();
+        let (mut before, mut newest, mut latest) = (Time::MIN, Time::MIN, Span::ZERO);
+        for (at, event) in &lines {
+            assert!(*at >= before, "arrivals run backward at {at}");
+            before = *at;
+            let time = time_of(event);
+            if seen.insert((text(event, "account_id").to_owned(), text(event, "id").to_owned())) {
+                latest = latest.max(newest.since(time));
+                newest = newest.max(time);
+            }
+        }
+        assert_eq!(seen.len() as u64, truth.events);
+        assert_eq!(lines.len() as u64, truth.events + truth.duplicates);
+        assert!(latest > Span::from_secs(4) && latest <= Span::from_secs(62), "{latest}");
+        assert!(truth.junk > 0 && truth.duplicates > truth.events / 200);
+    }
+
+    #[test]
+    fn a_planted_outage_shows_in_the_events_and_everybody_it_touched_is_in_the_truth() {
+        let settings = Settings { accounts: 20_000, length: DAY, ..small(5, false) };
+        let from = settings.start + Span::from_mins(12 * 60);
+        let to = from + Span::from_mins(60);
+        let trouble = Trouble::Outage { channel: 0, region: Some(0), share: 0.7 };
+        let (lines, truth) = told(&World::planted(settings, vec![Planted { trouble, from, to }]));
+        let mut counts: BTreeMap<bool, (u32, u32)> = BTreeMap::new();
+        let mut failed_inside = BTreeSet::new();
+        for (_, event) in &lines {
+            let here = text(event, "channel") == channel_at(0).name && text(event, "region") == "guangdong";
+            let time = time_of(event);
+            let inside = from <= time && time < to;
+            let (failed, paid) = counts.entry(inside).or_default();
+            let code = text(event, "error_code");
+            let is_channels = code.starts_with("CHANNEL") || code.starts_with("ACQ");
+            match text(event, "type") {
+                "order.paid" if here => *paid += 1,
+                "order.failed" if here && is_channels => {
+                    *failed += 1;
+                    if inside {
+                        failed_inside.insert(text(event, "account_id").to_owned());
+                    }
+                }
+                _ => {}
+            }
+        }
+        let share = |inside| {
+            let (failed, paid) = counts[&inside];
+            f64::from(failed) / f64::from(failed + paid)
+        };
+        assert!((0.55..0.8).contains(&share(true)), "{counts:?}");
+        assert!(share(false) < 0.03, "{counts:?}");
+        let affected: BTreeSet<String> =
+            truth.problems[0].affected.iter().map(|touched| touched.account_id.clone()).collect();
+        assert!(failed_inside.is_subset(&affected));
+        assert!(truth.problems[0].complaints.iter().all(|c| affected.contains(&c.account_id)));
+    }
+
+    #[test]
+    fn a_clean_world_plants_nothing_and_keeps_what_looks_like_trouble() {
+        let (_, truth) = told(&World::new(small(8, true)));
+        assert!(truth.problems.is_empty());
+        for kind in ["wrong_passwords", "traveller", "vpn", "poor_geolocation"] {
+            assert!(truth.look_alikes.iter().any(|look_alike| look_alike.kind == kind), "{kind}");
+        }
+    }
+}
