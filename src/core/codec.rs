@@ -11,6 +11,9 @@ use crate::core::time::{Span, Time};
 #[error("the stored state does not decode")]
 pub struct CorruptState;
 
+/// Takes the changed keys of a checkpoint: key and encoded value, [`None`] for what is gone.
+pub type Sink<'a> = &'a mut dyn FnMut(&[u8], Option<&[u8]>);
+
 /// Appends values to a buffer.
 #[derive(Debug)]
 pub struct Writer<'a>(pub &'a mut Vec<u8>);

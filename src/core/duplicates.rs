@@ -6,7 +6,7 @@
 
 use hashbrown::HashTable;
 
-use crate::core::codec::{CorruptState, Reader, Writer};
+use crate::core::codec::{CorruptState, Reader, Sink, Writer};
 use crate::core::event::Symbol;
 use crate::core::time::{Span, Time};
 
@@ -87,7 +87,7 @@ impl Duplicates {
     }
 
     /// Hands out the identities since the last checkpoint as one record, and drops those of generations that ended.
-    pub fn drain_changes(&mut self, sink: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
+    pub fn drain_changes(&mut self, sink: Sink<'_>) {
         for chunk in self.gone.drain(..) {
             sink(&chunk.to_be_bytes(), None);
         }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use compact_str::CompactString;
 use hashbrown::HashMap;
 
-use crate::core::codec::{CorruptState, Reader};
+use crate::core::codec::{CorruptState, Reader, Sink};
 use crate::core::effect::{Effect, IncidentId, Subject};
 use crate::core::event::{Facts, Symbol, TextField};
 use crate::core::rule::verdict::{Evidence, Verdict};
@@ -253,7 +253,7 @@ impl Incidents {
     }
 
     /// Hands out what changed since the last checkpoint.
-    pub fn drain_changes(&mut self, sink: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
+    pub fn drain_changes(&mut self, sink: Sink<'_>) {
         let mut value = Vec::new();
         for key in std::mem::take(&mut self.changed) {
             let Some(rule) = self.rules.rules.get(usize::from(key.rule)) else { continue };
@@ -286,12 +286,13 @@ impl Incidents {
 /// The id of an incident that opens now: the same for the same rule, subject and first finding, so that a replay of the
 /// same events makes the same id.
 fn identity(rule: &Rule, subject: &Subject, since: Time) -> IncidentId {
-    use std::fmt::Write as _;
     let mut text = String::new();
     for (name, value) in &subject.0 {
-        let _ = write!(text, "{}={}\u{1f}", name, value);
+        text.extend([name.as_str(), "=", value.as_str(), "\u{1f}"]);
     }
-    let _ = write!(text, "{}\u{1f}{}", rule.name, since.as_millis());
+    text.push_str(&rule.name);
+    text.push('\u{1f}');
+    text.push_str(&since.as_millis().to_string());
     let low = Symbol::of(&text);
     text.push('\u{1f}');
     let high = Symbol::of(&text).with(low);

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::core::codec::{CorruptState, Reader, Writer};
+use crate::core::codec::{CorruptState, Reader, Sink, Writer};
 use crate::core::duplicates::Duplicates;
 use crate::core::event::{Event, Topic};
 use crate::core::incident::Incidents;
@@ -123,7 +123,7 @@ impl Shard {
         self.next_due = watches.chain(self.incidents.next_due()).min().unwrap_or(Time::MAX);
     }
 
-    pub(super) fn encode_meta(&mut self, sink: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
+    pub(super) fn encode_meta(&mut self, sink: Sink<'_>) {
         if !std::mem::take(&mut self.meta_changed) {
             return;
         }

@@ -1,7 +1,7 @@
 //! The engine's state as keyed records: what a checkpoint writes, what a restart reads.
 
 use super::{Engine, REKEYED};
-use crate::core::codec::{CorruptState, Reader, Writer};
+use crate::core::codec::{CorruptState, Reader, Sink, Writer};
 use crate::core::rule::Rule;
 
 /// One changed key of a shard's state.
@@ -47,7 +47,7 @@ fn with_prefix(
     key: &mut Vec<u8>,
     shard: u32,
     sink: &mut dyn FnMut(Record<'_>),
-    drain: impl FnOnce(&mut dyn FnMut(&[u8], Option<&[u8]>)),
+    drain: impl FnOnce(Sink<'_>),
 ) {
     let length = key.len();
     drain(&mut |suffix, value| {

@@ -134,6 +134,8 @@ impl Engine {
     fn refresh_causes(&mut self, now: Time) {
         let causes = self.scope.incidents.causes();
         let known = std::mem::replace(&mut self.scope.causes, causes);
+        let is_new = |cause: &&Cause| known.iter().all(|known| known.key != cause.key);
+        let fresh: Vec<Key> = self.scope.causes.iter().filter(is_new).map(|cause| cause.key).collect();
         for old in known {
             if self.scope.causes.iter().any(|cause| cause.key == old.key) {
                 continue;
@@ -143,15 +145,6 @@ impl Engine {
             }
             self.scope.incidents.leave(old.key, now);
         }
-        let fresh: Vec<Key> = self
-            .scope
-            .causes
-            .iter()
-            .filter(|cause| {
-                self.scope.incidents.get(cause.key).is_some_and(|incident| incident.opened_at == now)
-            })
-            .map(|cause| cause.key)
-            .collect();
         for key in fresh {
             self.gather(key, now);
         }

@@ -51,7 +51,7 @@ impl Incident {
             }
             Phase::Ended { at, .. } if finding.since <= at => Outcome::Fed,
             Phase::Ended { .. } => {
-                self.again(rule, finding);
+                self.again(finding);
                 self.phase = Phase::Open;
                 self.cooldown = (self.cooldown + self.cooldown).min(rule.incident.cooldown_max);
                 self.arm(rule);
@@ -60,16 +60,11 @@ impl Incident {
                 Outcome::Opened
             }
             Phase::Withdrawn { .. } | Phase::Gone => {
-                let fresh = Self::new(
-                    self.id,
-                    self.known_revision,
-                    std::mem::take(&mut self.subject),
-                    (finding.facts)(),
-                    finding,
-                    rule.incident.cooldown,
-                );
-                let revision = self.revision;
-                *self = fresh;
+                let subject = std::mem::take(&mut self.subject);
+                let id = super::identity(rule, &subject, finding.since);
+                // Found again at the same moment, it is the same incident, and its numbering goes on.
+                let revision = if id == self.id { self.revision } else { 0 };
+                *self = Self::new(id, 0, subject, (finding.facts)(), finding, rule.incident.cooldown);
                 self.revision = revision;
                 self.start(rule, finding.at, effects)
             }
@@ -77,7 +72,7 @@ impl Incident {
     }
 
     /// What is remembered anew when the trouble comes back.
-    fn again(&mut self, rule: &Rule, finding: &Finding<'_>) {
+    fn again(&mut self, finding: &Finding<'_>) {
         self.since = finding.since;
         self.started_at = finding.started_at.min(finding.since);
         self.findings.clear();
@@ -85,11 +80,6 @@ impl Incident {
         self.cleared = None;
         if let Some(facts) = (finding.facts)() {
             self.facts = Some(facts);
-        }
-        if !matches!(rule.notice.as_ref().map(|notice| notice.to), Some(Audience::Affected)) {
-            for affected in self.affected.values_mut() {
-                affected.told = true;
-            }
         }
         self.remember(finding);
     }
