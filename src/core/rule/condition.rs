@@ -3,10 +3,27 @@
 //! Text equality compares [`Symbol`]s, event types and faults are bit sets, so evaluating a condition allocates
 //! nothing and hashes nothing.
 
+mod error;
+mod lex;
+mod lower;
+mod syntax;
+#[cfg(test)]
+mod tests;
+
 use rust_decimal::Decimal;
 
 use crate::core::event::{Event, Fault, Field, NumberField, Symbol, TextField, TextSet, TypeSet};
 use crate::core::time::Time;
+
+pub use error::{ConditionError, nearest};
+pub use lower::{field_names, unknown_field};
+
+/// The longest condition that is read, in bytes; longer ones are an error.
+pub const MAX_SOURCE: usize = 8_192;
+/// The deepest nesting of parentheses and `not`; deeper ones are an error.
+pub const MAX_DEPTH: usize = 32;
+/// The longest list after `in`; longer ones are an error.
+pub const MAX_LIST: usize = 1_000;
 
 /// A condition in lowered form. A comparison with a field that the event lacks is false, `!=` and `not in` too.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,10 +77,22 @@ pub enum Condition {
         literals: Box<[Decimal]>,
         negated: bool,
     },
+    /// Compares two fields of the same event.
+    Numbers {
+        left: NumberField,
+        order: Comparison,
+        right: NumberField,
+    },
     Moment {
         field: MomentField,
         order: Comparison,
         literal: Time,
+    },
+    /// Compares two fields of the same event.
+    Moments {
+        left: MomentField,
+        order: Comparison,
+        right: MomentField,
     },
     Not(Box<Condition>),
     All(Box<[Condition]>),
@@ -74,6 +103,15 @@ pub enum Condition {
 pub enum MomentField {
     Time,
     ExpiresAt,
+}
+
+impl MomentField {
+    fn of(self, event: &Event<'_>) -> Option<Time> {
+        match self {
+            Self::Time => Some(event.time),
+            Self::ExpiresAt => event.expires_at,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +125,19 @@ pub enum Comparison {
 }
 
 impl Comparison {
+    /// The same comparison with its sides exchanged.
+    #[must_use]
+    pub const fn flipped(self) -> Self {
+        match self {
+            Self::Equal => Self::Equal,
+            Self::NotEqual => Self::NotEqual,
+            Self::Less => Self::Greater,
+            Self::LessOrEqual => Self::GreaterOrEqual,
+            Self::Greater => Self::Less,
+            Self::GreaterOrEqual => Self::LessOrEqual,
+        }
+    }
+
     pub fn holds<T: PartialOrd>(self, left: &T, right: &T) -> bool {
         match self {
             Self::Equal => left == right,
@@ -107,6 +158,19 @@ pub struct Network {
 }
 
 impl Network {
+    /// Reads `10.0.0.0/8` or `2001:db8::/32`; bits beyond the length are ignored.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (address, length) = text.split_once('/')?;
+        let length: u32 = length.parse().ok()?;
+        let (bits, length) = match address.parse().ok()? {
+            std::net::IpAddr::V4(v4) if length <= 32 => (u128::from(v4.to_ipv6_mapped()), length + 96),
+            std::net::IpAddr::V6(v6) if length <= 128 => (u128::from(v6), length),
+            _ => return None,
+        };
+        let mask = u128::MAX.checked_shl(128 - length).unwrap_or(0);
+        Some(Self { bits: bits & mask, mask })
+    }
+
     pub fn contains(&self, address: &str) -> bool {
         let Ok(address) = address.parse::<std::net::IpAddr>() else { return false };
         let bits = match address {
@@ -118,6 +182,11 @@ impl Network {
 }
 
 impl Condition {
+    /// Reads a condition; `extra` are the fields of the platform's own.
+    pub fn parse(source: &str, extra: &[String]) -> Result<Self, ConditionError> {
+        lower::lower(&syntax::parse(source)?, extra)
+    }
+
     /// Whether the condition is true of an event whose symbols were computed for [`Condition::symbols`].
     pub fn holds(&self, event: &Event<'_>) -> bool {
         match self {
@@ -153,13 +222,17 @@ impl Condition {
             Self::NumberIn { field, literals, negated } => {
                 event.number(*field).is_some_and(|number| literals.contains(&number) != *negated)
             }
+            Self::Numbers { left, order, right } => match (event.number(*left), event.number(*right)) {
+                (Some(left), Some(right)) => order.holds(&left, &right),
+                _ => false,
+            },
             Self::Moment { field, order, literal } => {
-                let moment = match field {
-                    MomentField::Time => Some(event.time),
-                    MomentField::ExpiresAt => event.expires_at,
-                };
-                moment.is_some_and(|moment| order.holds(&moment, literal))
+                field.of(event).is_some_and(|moment| order.holds(&moment, literal))
             }
+            Self::Moments { left, order, right } => match (left.of(event), right.of(event)) {
+                (Some(left), Some(right)) => order.holds(&left, &right),
+                _ => false,
+            },
             Self::Not(inner) => !inner.holds(event),
             Self::All(parts) => parts.iter().all(|part| part.holds(event)),
             Self::Any(parts) => parts.iter().any(|part| part.holds(event)),
