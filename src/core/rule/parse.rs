@@ -1,1 +1,95 @@
-//! Rule files: from YAML text to [`Rule`](super::Rule)s, with errors that say file, line, column and what was expected.
+//! Rule files: from YAML text to [`Rule`]s, with errors that say file, line, column and what was expected.
+//!
+//! The way of a file: `yaml` (text → nodes with places) → `form` and `kinds` (nodes → rules, field by field) → `set` (what rules
+//! must have to do with each other). As many errors as there are come out of one run.
+
+mod defaults;
+pub mod error;
+pub mod examples;
+mod fields;
+mod form;
+mod kinds;
+mod set;
+#[cfg(test)]
+mod tests;
+mod value;
+mod version;
+mod words;
+mod yaml;
+
+use super::Rule;
+pub use error::{Place, RuleError, Source};
+pub use examples::RuleTest;
+use fields::Reading;
+pub use set::check_set;
+
+/// The largest rule file, in bytes; larger ones are an error.
+pub const MAX_FILE: usize = 16 * 1024 * 1024;
+
+/// What the configuration says that rule files need.
+#[derive(Clone, Debug, Default)]
+pub struct LoadOptions {
+    /// The platform's own fields, as `[events] extra` declares them.
+    pub extra: Vec<String>,
+}
+
+/// A rule with what belongs to it in its file.
+#[derive(Clone, Debug)]
+pub struct LoadedRule {
+    pub rule: Rule,
+    pub tests: Vec<RuleTest>,
+    pub origin: Origin,
+}
+
+/// Where in its file a rule says what other rules must agree with.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    pub name: Place,
+    /// One for each entry of `covered_by`.
+    pub covered_by: Vec<Place>,
+}
+
+/// Reads the rules of one file. Rules of several files must then pass [`check_set`] together.
+pub fn load(text: &str, file: &str, options: &LoadOptions) -> Result<Vec<LoadedRule>, Vec<RuleError>> {
+    if text.len() > MAX_FILE {
+        let error = Place::of_file(file).error(format!("the file is larger than {} MiB", MAX_FILE >> 20));
+        return Err(vec![error]);
+    }
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let source = Source::new(file, text);
+    let (documents, problems) = yaml::read(text);
+    let mut reading = Reading { source: &source, extra: &options.extra, errors: Vec::new() };
+    for problem in problems {
+        reading.push(&problem.span, problem.message, problem.help);
+    }
+    let mut rules = Vec::new();
+    for document in documents.iter().filter(|document| !document.is_null()) {
+        rules.extend(form::rule(document, &mut reading));
+    }
+    let mut errors = reading.errors;
+    if errors.is_empty() {
+        return Ok(rules);
+    }
+    errors.sort_by_key(|error| (error.place.line, error.place.column));
+    Err(errors)
+}
+
+/// Reads the bytes of one file, which must be UTF-8.
+pub fn load_bytes(
+    bytes: &[u8],
+    file: &str,
+    options: &LoadOptions,
+) -> Result<Vec<LoadedRule>, Vec<RuleError>> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => load(text, file, options),
+        Err(error) => {
+            let valid = bytes.get(..error.valid_up_to()).unwrap_or_default();
+            let valid = std::str::from_utf8(valid).unwrap_or_default();
+            let source = Source::new(file, valid);
+            let problem = source
+                .error(&(valid.len()..valid.len()), "the file is not UTF-8 from here on")
+                .help("save it as UTF-8");
+            Err(vec![problem])
+        }
+    }
+}

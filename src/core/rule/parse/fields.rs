@@ -1,0 +1,135 @@
+//! Taking a map apart: which fields it has, which it lacks, and what to say of those that nobody asked for.
+
+use std::ops::Range;
+
+use super::error::{RuleError, Source};
+use super::words;
+use super::yaml::{Entry, MAX_PROBLEMS, Node, Value};
+
+/// What reading a file needs to know and collects.
+pub struct Reading<'a> {
+    pub source: &'a Source<'a>,
+    /// The platform's own fields.
+    pub extra: &'a [String],
+    pub errors: Vec<RuleError>,
+}
+
+impl Reading<'_> {
+    pub fn report(&mut self, span: &Range<usize>, message: impl Into<String>) {
+        self.push(span, message.into(), None);
+    }
+
+    pub fn report_help(&mut self, span: &Range<usize>, message: impl Into<String>, help: impl Into<String>) {
+        self.push(span, message.into(), Some(help.into()));
+    }
+
+    pub fn push(&mut self, span: &Range<usize>, message: String, help: Option<String>) {
+        if self.errors.len() < MAX_PROBLEMS {
+            self.errors.push(self.source.error(span, message).maybe_help(help));
+        }
+    }
+
+    /// Reports what stands where `expected` should. Silent where it was reported before.
+    pub fn expected(&mut self, expected: &str, node: &Node) {
+        if !matches!(node.value, Value::Broken) {
+            self.report(&node.span, format!("expected {expected}, found {}", describe(node)));
+        }
+    }
+}
+
+/// How an error message names a value.
+pub fn describe(node: &Node) -> String {
+    match &node.value {
+        Value::Scalar { .. } if node.is_null() => "nothing".to_owned(),
+        Value::Scalar { text, .. } if text.chars().count() > 40 => {
+            format!("`{}…`", text.chars().take(40).collect::<String>().replace('\n', " "))
+        }
+        Value::Scalar { text, .. } => format!("`{}`", text.replace('\n', " ")),
+        Value::List(_) => "a list".to_owned(),
+        Value::Map(_) => "a map".to_owned(),
+        Value::Broken => "something that can't be read".to_owned(),
+    }
+}
+
+/// The fields of one map, of which each is asked for by name.
+pub struct Fields<'n> {
+    /// What the map is, for error messages: `a rule`, `incident`.
+    pub what: &'static str,
+    pub span: Range<usize>,
+    entries: &'n [Entry],
+    asked: Vec<&'static str>,
+    reported: Vec<&'static str>,
+}
+
+impl<'n> Fields<'n> {
+    /// [`None`], and an error, if the node is no map.
+    pub fn of(node: &'n Node, what: &'static str, reading: &mut Reading<'_>) -> Option<Self> {
+        match &node.value {
+            Value::Map(entries) => {
+                Some(Self { what, span: node.span.clone(), entries, asked: Vec::new(), reported: Vec::new() })
+            }
+            Value::Scalar { .. } | Value::List(_) | Value::Broken => {
+                reading.expected(&format!("the fields of {what}"), node);
+                None
+            }
+        }
+    }
+
+    /// A field that may be left out.
+    pub fn take(&mut self, name: &'static str) -> Option<&'n Node> {
+        self.asked.push(name);
+        self.entries.iter().find(|entry| entry.key == name).map(|entry| &entry.value)
+    }
+
+    /// A field that must be there.
+    pub fn need(&mut self, name: &'static str, reading: &mut Reading<'_>) -> Option<&'n Node> {
+        let found = self.take(name);
+        if found.is_none() {
+            self.missing(name, reading);
+        }
+        found
+    }
+
+    pub fn missing(&self, name: &str, reading: &mut Reading<'_>) {
+        reading.report(&self.head(), format!("{} has no `{name}`", self.what));
+    }
+
+    /// The fields of the language that are not supported yet: an error for those that are there.
+    pub fn not_yet(&mut self, names: &[&'static str], reading: &mut Reading<'_>) {
+        for entry in self.entries {
+            if let Some(name) = names.iter().find(|name| **name == entry.key) {
+                self.reported.push(name);
+                reading.report(&entry.key_span, format!("`{name}` is not supported yet"));
+            }
+        }
+    }
+
+    /// All entries, for maps whose keys are the author's.
+    pub fn entries(&self) -> &'n [Entry] {
+        self.entries
+    }
+
+    pub fn key_span(&self, name: &str) -> Range<usize> {
+        self.entries
+            .iter()
+            .find(|entry| entry.key == name)
+            .map_or_else(|| self.head(), |entry| entry.key_span.clone())
+    }
+
+    /// Where to point at when something is missing: the map's first key.
+    pub fn head(&self) -> Range<usize> {
+        self.entries.first().map_or_else(|| self.span.clone(), |entry| entry.key_span.clone())
+    }
+
+    /// Reports the fields that nobody has asked for.
+    pub fn finish(self, reading: &mut Reading<'_>) {
+        for entry in self.entries {
+            let name = entry.key.as_str();
+            if self.asked.contains(&name) || self.reported.contains(&name) {
+                continue;
+            }
+            let help = words::field_help(name, &self.asked);
+            reading.push(&entry.key_span, format!("{} has no field `{name}`", self.what), Some(help));
+        }
+    }
+}
