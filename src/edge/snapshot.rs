@@ -1,15 +1,16 @@
 //! The local snapshot: the engine's state and the offsets that it includes, valid together or not at all.
 //!
 //! An append-only log of changed keys in a directory of its own. What a checkpoint writes counts only once its commit
-//! is synced; a crash before that leaves the previous checkpoint. There is no index of keys, neither in memory nor on
-//! disk: instead of compacting old segments, the log now and then asks the engine for all of its keys again, a slice
-//! with each checkpoint, and forgets the segments from before that sweep. The same records can go to a compacted
+//! is synced; a crash before that leaves the previous checkpoint. When the log has grown to several times what is live
+//! in it, all but its end is rewritten in the background. There is no index of keys in memory: which records are live
+//! is found by reading backward, when the log is rewritten and after a restart. The same records can go to a compacted
 //! topic.
 
+mod compact;
 mod format;
+mod live;
 mod log;
 mod segment;
-mod sweep;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -17,10 +18,10 @@ mod writer;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use format::{Checkpoint, Position, StoredRecord};
-pub use log::{Found, Log, RestoreError};
-pub use sweep::SLICES;
-pub use writer::{Committed, SnapshotWriter};
+pub use format::{Checkpoint, Position};
+pub use live::LiveRecord;
+pub use log::{CompactWhen, Found, Log, RestoreError, Restored};
+pub use writer::{Committed, Records, SnapshotWriter};
 
 /// Why a snapshot can't be used. Each says what can be done.
 #[derive(Debug, thiserror::Error)]

@@ -1,8 +1,9 @@
 //! The bytes of the snapshot: segment header, frames, records and the commit that makes a checkpoint valid.
 //!
 //! All numbers are little-endian. A segment is a header and frames; a frame is its kind, the length and the CRC-32 of
-//! its payload, and the payload. A checkpoint is any number of chunk frames (records) and one commit frame, which
-//! repeats how many chunks and records there were and a CRC over the CRCs of all of them.
+//! its payload, and the payload. A checkpoint is any number of chunk frames (records of one shard each) and one commit
+//! frame, which repeats how many chunks there were and a CRC over the CRCs of all of them. In a chunk, each key is
+//! written as what it shares with the one before it and the rest: keys of one rule begin alike.
 
 use crate::core::time::Time;
 
@@ -12,6 +13,8 @@ const MAGIC: [u8; 8] = *b"forewarn";
 pub const FORMAT: u32 = 1;
 pub const HEADER_BYTES: usize = 20;
 pub const FRAME_HEADER_BYTES: usize = 9;
+/// What a chunk's payload begins with.
+const SHARD_BYTES: usize = 4;
 
 /// Where a reader of one topic's partition goes on, and what time it had seen there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,14 +35,6 @@ pub struct Checkpoint {
     pub shard_times: Vec<(u32, Time)>,
 }
 
-/// One key of the state: a new value, or a tombstone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StoredRecord<'a> {
-    pub shard: u32,
-    pub key: &'a [u8],
-    pub value: Option<&'a [u8]>,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameKind {
     Chunk = 1,
@@ -52,8 +47,6 @@ pub struct Commit {
     pub sequence: u64,
     /// The oldest segment that is still needed; the ones before it are dead.
     pub first_segment: u64,
-    /// Bytes of all live records when they were last written out whole; 0 before that.
-    pub live_bytes: u64,
     pub chunks: u32,
     pub chain: u32,
     pub checkpoint: Checkpoint,
@@ -116,40 +109,54 @@ pub fn decode_frame_header(bytes: &[u8; FRAME_HEADER_BYTES]) -> Option<(FrameKin
 pub struct Frame {
     kind: FrameKind,
     bytes: Vec<u8>,
+    last_key: Vec<u8>,
 }
 
 impl Frame {
-    pub fn new(kind: FrameKind) -> Self {
-        Self { kind, bytes: vec![0; FRAME_HEADER_BYTES] }
+    pub fn chunk(shard: u32) -> Self {
+        let mut frame = Self::new(FrameKind::Chunk);
+        frame.restart(shard);
+        frame
     }
 
-    /// Empties the frame for the next payload and keeps its memory.
-    pub fn clear(&mut self) {
+    fn new(kind: FrameKind) -> Self {
+        Self { kind, bytes: vec![0; FRAME_HEADER_BYTES], last_key: Vec::new() }
+    }
+
+    /// Empties a chunk, for the records of another shard, and keeps its memory.
+    pub fn restart(&mut self, shard: u32) {
         self.bytes.truncate(FRAME_HEADER_BYTES);
+        self.bytes.extend_from_slice(&shard.to_le_bytes());
+        self.last_key.clear();
     }
 
-    pub fn payload_bytes(&self) -> usize {
-        self.bytes.len() - FRAME_HEADER_BYTES
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
     }
 
+    /// Whether a chunk holds no records.
     pub fn is_empty(&self) -> bool {
-        self.payload_bytes() == 0
+        self.bytes.len() == FRAME_HEADER_BYTES + SHARD_BYTES
     }
 
-    pub fn push_record(&mut self, record: StoredRecord<'_>) {
-        let value = record.value.unwrap_or_default();
-        self.bytes.reserve(record.key.len() + value.len() + 15);
-        push_varint(&mut self.bytes, u64::from(record.shard));
-        push_varint(&mut self.bytes, record.key.len() as u64);
-        push_varint(&mut self.bytes, record.value.map_or(0, |value| value.len() as u64 + 1));
-        self.bytes.extend_from_slice(record.key);
-        self.bytes.extend_from_slice(value);
+    pub fn push_record(&mut self, key: &[u8], value: Option<&[u8]>) {
+        let shared = self.last_key.iter().zip(key).take_while(|(one, other)| one == other).count();
+        let rest = key.get(shared..).unwrap_or_default();
+        let bytes = value.unwrap_or_default();
+        self.bytes.reserve(rest.len() + bytes.len() + 15);
+        push_varint(&mut self.bytes, shared as u64);
+        push_varint(&mut self.bytes, rest.len() as u64);
+        push_varint(&mut self.bytes, value.map_or(0, |value| value.len() as u64 + 1));
+        self.bytes.extend_from_slice(rest);
+        self.bytes.extend_from_slice(bytes);
+        self.last_key.truncate(shared);
+        self.last_key.extend_from_slice(rest);
     }
 
     /// Fills in the header; returns the whole frame and the checksum of its payload.
     pub fn seal(&mut self) -> (&[u8], u32) {
         let crc = crc32fast::hash(&self.bytes[FRAME_HEADER_BYTES..]);
-        let length = self.payload_bytes() as u32;
+        let length = (self.bytes.len() - FRAME_HEADER_BYTES) as u32;
         self.bytes[0] = self.kind as u8;
         self.bytes[1..5].copy_from_slice(&length.to_le_bytes());
         self.bytes[5..9].copy_from_slice(&crc.to_le_bytes());
@@ -163,7 +170,6 @@ impl Commit {
         let bytes = &mut frame.bytes;
         bytes.extend_from_slice(&self.sequence.to_le_bytes());
         bytes.extend_from_slice(&self.first_segment.to_le_bytes());
-        bytes.extend_from_slice(&self.live_bytes.to_le_bytes());
         bytes.extend_from_slice(&self.chunks.to_le_bytes());
         bytes.extend_from_slice(&self.chain.to_le_bytes());
         push_varint(bytes, self.checkpoint.positions.len() as u64);
@@ -184,7 +190,7 @@ impl Commit {
 
     pub fn decode(payload: &[u8]) -> Option<Self> {
         let mut reader = Reader(payload);
-        let (sequence, first_segment, live_bytes) = (reader.u64()?, reader.u64()?, reader.u64()?);
+        let (sequence, first_segment) = (reader.u64()?, reader.u64()?);
         let (chunks, chain) = (reader.u32()?, reader.u32()?);
         let mut checkpoint = Checkpoint::default();
         for _ in 0..reader.varint()? {
@@ -199,37 +205,71 @@ impl Commit {
         for _ in 0..reader.varint()? {
             checkpoint.shard_times.push((reader.u32()?, Time::from_millis(reader.u64()? as i64)));
         }
-        reader.0.is_empty().then_some(Self { sequence, first_segment, live_bytes, chunks, chain, checkpoint })
+        reader.0.is_empty().then_some(Self { sequence, first_segment, chunks, chain, checkpoint })
     }
 }
 
-/// The records of a chunk; ends early, with [`None`] from [`Records::next_record`] and `is_whole` false, if it is broken.
-#[derive(Debug)]
-pub struct Records<'a> {
-    reader: Reader<'a>,
-    whole: bool,
+/// The shard that the records of a chunk belong to.
+pub fn shard_of_chunk(payload: &[u8]) -> Option<u32> {
+    Reader(payload).u32()
 }
 
-impl<'a> Records<'a> {
-    pub fn new(payload: &'a [u8]) -> Self {
-        Self { reader: Reader(payload), whole: true }
-    }
-
-    pub fn is_whole(&self) -> bool {
-        self.whole
-    }
+/// The records of one chunk, taken apart.
+#[derive(Debug, Default)]
+pub struct Records {
+    keys: Vec<u8>,
+    /// Of each record where its key ends in `keys`, and where its value lies in the payload.
+    places: Vec<(u32, Option<(u32, u32)>)>,
 }
 
-impl<'a> Iterator for Records<'a> {
-    type Item = StoredRecord<'a>;
-
-    fn next(&mut self) -> Option<StoredRecord<'a>> {
-        if self.reader.0.is_empty() || !self.whole {
-            return None;
+impl Records {
+    /// Takes a chunk's payload apart, reusing memory; [`None`] if it is broken.
+    pub fn parse(&mut self, payload: &[u8]) -> Option<()> {
+        self.keys.clear();
+        self.places.clear();
+        let mut reader = Reader(payload);
+        reader.u32()?;
+        let mut last_key = 0..0;
+        while !reader.0.is_empty() {
+            let shared = usize::try_from(reader.varint()?).ok()?;
+            let rest = usize::try_from(reader.varint()?).ok()?;
+            let value = usize::try_from(reader.varint()?).ok()?;
+            if shared > last_key.len() {
+                return None;
+            }
+            let start = self.keys.len();
+            self.keys.extend_from_within(last_key.start..last_key.start + shared);
+            self.keys.extend_from_slice(reader.take(rest)?);
+            last_key = start..self.keys.len();
+            let value = match value.checked_sub(1) {
+                Some(length) => {
+                    let start = payload.len() - reader.0.len();
+                    reader.take(length)?;
+                    Some((start as u32, (start + length) as u32))
+                }
+                None => None,
+            };
+            self.places.push((self.keys.len() as u32, value));
         }
-        let record = self.reader.record();
-        self.whole = record.is_some();
-        record
+        Some(())
+    }
+
+    /// Key and value of each record, the last one first.
+    pub fn newest_first<'a>(
+        &'a self,
+        payload: &'a [u8],
+    ) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> {
+        (0..self.places.len()).rev().filter_map(move |index| {
+            let (end, value) = *self.places.get(index)?;
+            let start =
+                index.checked_sub(1).and_then(|before| self.places.get(before)).map_or(0, |before| before.0);
+            let key = self.keys.get(start as usize..end as usize)?;
+            let value = match value {
+                Some((start, end)) => Some(payload.get(start as usize..end as usize)?),
+                None => None,
+            };
+            Some((key, value))
+        })
     }
 }
 
@@ -280,58 +320,49 @@ impl<'a> Reader<'a> {
         }
         None
     }
-
-    fn record(&mut self) -> Option<StoredRecord<'a>> {
-        let shard = u32::try_from(self.varint()?).ok()?;
-        let key_bytes = usize::try_from(self.varint()?).ok()?;
-        let value_bytes = usize::try_from(self.varint()?).ok()?;
-        let key = self.take(key_bytes)?;
-        let value = match value_bytes.checked_sub(1) {
-            Some(length) => Some(self.take(length)?),
-            None => None,
-        };
-        Some(StoredRecord { shard, key, value })
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn records_of_every_size_are_read_as_they_were_written() {
-        let long = vec![7; 70_000];
-        let record = |shard, key, value| StoredRecord { shard, key, value };
-        let rows = [
-            record(0, b"", Some(b"")),
-            record(3, b"key", None),
-            record(3, b"key", Some(b"value")),
-            record(u32::MAX, &long, Some(&long)),
-            record(128, &[0; 127], Some(&[1; 128])),
-        ];
-        let mut frame = Frame::new(FrameKind::Chunk);
-        for row in rows {
-            frame.push_record(row);
+    type Row<'a> = (&'a [u8], Option<&'a [u8]>);
+
+    fn chunk(rows: &[Row<'_>]) -> Vec<u8> {
+        let mut frame = Frame::chunk(7);
+        for (key, value) in rows {
+            frame.push_record(key, *value);
         }
-        let (bytes, _) = frame.seal();
-        let mut records = Records::new(&bytes[FRAME_HEADER_BYTES..]);
-        for row in rows {
-            assert_eq!(records.next(), Some(row));
-        }
-        assert_eq!(records.next(), None);
-        assert!(records.is_whole());
+        frame.seal().0[FRAME_HEADER_BYTES..].to_vec()
     }
 
     #[test]
-    fn a_chunk_that_ends_inside_a_record_is_not_whole() {
-        let mut frame = Frame::new(FrameKind::Chunk);
-        frame.push_record(StoredRecord { shard: 1, key: b"key", value: Some(b"value") });
-        let (bytes, _) = frame.seal();
-        let payload = &bytes[FRAME_HEADER_BYTES..];
-        for end in 1..payload.len() {
-            let mut records = Records::new(&payload[..end]);
-            assert_eq!(records.next(), None, "{end} bytes");
-            assert!(!records.is_whole(), "{end} bytes");
+    fn records_of_every_size_are_read_as_they_were_written() {
+        let long = vec![7; 70_000];
+        let rows: [Row<'_>; 7] = [
+            (b"", Some(b"")),
+            (b"key", None),
+            (b"key", Some(b"value")),
+            (b"ke", Some(b"shorter")),
+            (b"keys and more", Some(b"longer")),
+            (&long, Some(&long)),
+            (&[7; 127], Some(&[1; 128])),
+        ];
+        let payload = chunk(&rows);
+        assert_eq!(shard_of_chunk(&payload), Some(7));
+        let mut records = Records::default();
+        for _again in 0..2 {
+            records.parse(&payload).unwrap();
+            let read: Vec<_> = records.newest_first(&payload).collect();
+            assert!(read.into_iter().eq(rows.into_iter().rev()));
+        }
+    }
+
+    #[test]
+    fn a_chunk_that_ends_inside_a_record_is_broken() {
+        let payload = chunk(&[(b"key", Some(b"value"))]);
+        for end in SHARD_BYTES + 1..payload.len() {
+            assert_eq!(Records::default().parse(&payload[..end]), None, "{end} bytes");
         }
     }
 
@@ -340,7 +371,6 @@ mod tests {
         let commit = Commit {
             sequence: 9,
             first_segment: 2,
-            live_bytes: 1 << 40,
             chunks: 3,
             chain: 0xDEAD_BEEF,
             checkpoint: Checkpoint {

@@ -6,9 +6,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::SnapshotError;
-use super::format::{self, Commit, FRAME_HEADER_BYTES, FrameKind, HEADER_BYTES, HeaderFault};
+use super::format::{self, Commit, FRAME_HEADER_BYTES, Frame, FrameKind, HEADER_BYTES, HeaderFault};
 
 const READ_BUFFER_BYTES: usize = 1 << 20;
+/// The ending of a segment that is not finished.
+pub const ASIDE: &str = "aside";
 /// How far behind the first invalid byte commits are looked for.
 const LOOK_BEHIND_BYTES: u64 = 64 << 20;
 
@@ -21,9 +23,22 @@ pub struct Segment {
     pub bytes: u64,
 }
 
+/// Where a chunk lies.
+#[derive(Clone, Copy, Debug)]
+pub struct ChunkPlace {
+    pub segment: u64,
+    pub shard: u32,
+    /// Of the payload.
+    pub start: u64,
+    pub length: u32,
+    pub crc: u32,
+}
+
 /// What a scan of a segment found.
 #[derive(Debug)]
 pub struct Scan {
+    /// The chunks of all valid checkpoints, in the order in which they were written.
+    pub chunks: Vec<ChunkPlace>,
     /// The last commit that is valid with everything before it, and where its frame ends.
     pub last: Option<(Commit, u64)>,
     pub file_bytes: u64,
@@ -43,7 +58,25 @@ impl Segment {
 
     /// Creates an empty segment and makes its existence durable.
     pub fn create(directory: &Path, number: u64, state_layout: u32) -> Result<Self, SnapshotError> {
-        let path = Self::path(directory, number);
+        let segment = Self::create_at(Self::path(directory, number), number, state_layout)?;
+        sync_directory(directory)?;
+        Ok(segment)
+    }
+
+    /// Creates an empty segment under a name of its own, to be put in its place by [`Segment::replace`].
+    pub fn create_aside(directory: &Path, number: u64, state_layout: u32) -> Result<Self, SnapshotError> {
+        Self::create_at(Self::path(directory, number).with_extension(ASIDE), number, state_layout)
+    }
+
+    /// Puts a finished segment in the place of the one of the same number, whole or not at all.
+    pub fn replace(self, directory: &Path) -> Result<(), SnapshotError> {
+        self.sync()?;
+        let path = Self::path(directory, self.number);
+        std::fs::rename(&self.path, &path).map_err(SnapshotError::io("rename", &path))?;
+        sync_directory(directory)
+    }
+
+    fn create_at(path: PathBuf, number: u64, state_layout: u32) -> Result<Self, SnapshotError> {
         let mut file = OpenOptions::new()
             .write(true)
             .create(true)
@@ -53,7 +86,6 @@ impl Segment {
             .map_err(SnapshotError::io("create", &path))?;
         file.write_all(&format::encode_header(state_layout)).map_err(SnapshotError::io("write", &path))?;
         file.sync_all().map_err(SnapshotError::io("sync", &path))?;
-        sync_directory(directory)?;
         Ok(Self { number, path, file, bytes: HEADER_BYTES as u64 })
     }
 
@@ -66,6 +98,15 @@ impl Segment {
         file.sync_all().map_err(SnapshotError::io("sync", &path))?;
         file.seek(SeekFrom::End(0)).map_err(SnapshotError::io("open", &path))?;
         Ok(Self { number, path, file, bytes: valid_bytes })
+    }
+
+    /// Appends a chunk and says where its payload lies.
+    pub fn append_chunk(&mut self, frame: &mut Frame, shard: u32) -> Result<ChunkPlace, SnapshotError> {
+        let start = self.bytes + FRAME_HEADER_BYTES as u64;
+        let (bytes, crc) = frame.seal();
+        self.append(bytes)?;
+        let length = (bytes.len() - FRAME_HEADER_BYTES) as u32;
+        Ok(ChunkPlace { segment: self.number, shard, start, length, crc })
     }
 
     pub fn append(&mut self, frame: &[u8]) -> Result<(), SnapshotError> {
@@ -89,19 +130,24 @@ pub fn scan(directory: &Path, number: u64, state_layout: u32) -> Result<Scan, Sn
     let path = Segment::path(directory, number);
     let mut frames = Frames::open(&path, state_layout)?;
     let mut last = None;
-    let (mut chunks, mut chain) = (0, 0);
+    let mut places = Vec::new();
+    let (mut chunks, mut chain, mut valid) = (0, 0, 0);
     while let Some((kind, crc)) = frames.next_frame()? {
         match kind {
             FrameKind::Chunk => {
                 chunks += 1;
                 chain = chain_crc(chain, crc);
+                let Some(shard) = format::shard_of_chunk(&frames.payload) else { break };
+                let length = frames.payload.len() as u32;
+                let start = frames.position - u64::from(length);
+                places.push(ChunkPlace { segment: number, shard, start, length, crc });
             }
             FrameKind::Commit => {
                 let Some(commit) = Commit::decode(&frames.payload) else { break };
                 if (commit.chunks, commit.chain) != (chunks, chain) {
                     break;
                 }
-                (chunks, chain) = (0, 0);
+                (chunks, chain, valid) = (0, 0, places.len());
                 last = Some((commit, frames.position));
             }
         }
@@ -109,7 +155,9 @@ pub fn scan(directory: &Path, number: u64, state_layout: u32) -> Result<Scan, Sn
     let end = last.as_ref().map_or(HEADER_BYTES as u64, |(_, end)| *end);
     // A crash leaves at most one commit behind bytes that never reached the disk, that of the last checkpoint.
     let damaged = end < frames.file_bytes && commits_behind(&path, frames.position)? > 1;
-    Ok(Scan { last, file_bytes: frames.file_bytes, damaged_at: damaged.then_some(frames.position) })
+    places.truncate(valid);
+    let damaged_at = damaged.then_some(frames.position);
+    Ok(Scan { chunks: places, last, file_bytes: frames.file_bytes, damaged_at })
 }
 
 /// The valid commit frames behind `position`, wherever they begin.

@@ -30,17 +30,18 @@ impl Naive {
         self.changed.insert(key);
     }
 
-    fn drain(&mut self, sink: &mut dyn FnMut(StoredRecord<'_>)) {
+    fn drain(&mut self, records: &mut Records<'_>) {
         for key in std::mem::take(&mut self.changed) {
-            let value = self.live.get(&key).map(Vec::as_slice);
-            sink(StoredRecord { shard: key.0, key: &key.1, value });
+            records.push(key.0, &key.1, self.live.get(&key).map(Vec::as_slice));
         }
     }
+}
 
-    fn again(&mut self, slice: u32, of: u32) {
-        let slice_of = |key: &Key| u32::from(key.1.first().copied().unwrap_or_default()) % of;
-        self.changed.extend(self.live.keys().filter(|key| slice_of(key) == slice).cloned());
-    }
+const NEVER: CompactWhen = CompactWhen { bytes: u64::MAX, chunks: usize::MAX };
+const OFTEN: CompactWhen = CompactWhen { bytes: 2_000, chunks: 100 };
+
+fn start(directory: &Path, compact_when: CompactWhen) -> SnapshotWriter {
+    SnapshotWriter::start(Log::open_with(directory, LAYOUT, compact_when).unwrap().0).unwrap()
 }
 
 fn checkpoint(number: i64) -> Checkpoint {
@@ -50,7 +51,7 @@ fn checkpoint(number: i64) -> Checkpoint {
 }
 
 fn write(writer: &mut SnapshotWriter, state: &mut Naive, number: i64) {
-    writer.write(state, Naive::drain, Naive::again, checkpoint(number)).unwrap();
+    writer.write(checkpoint(number), |records| state.drain(records)).unwrap();
     writer.commit().unwrap();
     writer.wait().unwrap();
 }
@@ -59,12 +60,9 @@ fn restored(directory: &Path) -> (Option<i64>, Live) {
     let (log, found) = Log::open(directory, LAYOUT).unwrap();
     let mut live = BTreeMap::new();
     log.restore(|record| {
-        let key = (record.shard, record.key.to_vec());
-        match record.value {
-            Some(value) => live.insert(key, value.to_vec()),
-            None => live.remove(&key),
-        };
-        Ok::<(), String>(())
+        let twice = live.insert((record.shard, record.key.to_vec()), record.value.to_vec());
+        assert_eq!(twice, None, "every live record is read once");
+        Ok::<_, String>(true)
     })
     .unwrap();
     (found.checkpoint.map(|checkpoint| checkpoint.positions[0].next_offset), live)
@@ -79,12 +77,11 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
-    fn checkpoints_sweeps_and_restarts_give_what_the_naive_map_holds(
+    fn checkpoints_compactions_and_restarts_give_what_the_naive_map_holds(
         rounds in proptest::collection::vec((changes(), proptest::bool::weighted(0.2)), 1..40)
     ) {
         let directory = tempfile::tempdir().unwrap();
-        let open = || Log::open(directory.path(), LAYOUT).unwrap().0;
-        let mut writer = SnapshotWriter::start_with_small_log(open(), 2_000).unwrap();
+        let mut writer = start(directory.path(), OFTEN);
         let mut state = Naive::default();
         for (number, (changes, restart)) in rounds.into_iter().enumerate() {
             for (shard, key, value) in changes {
@@ -94,7 +91,7 @@ proptest! {
             if restart {
                 drop(writer);
                 prop_assert_eq!(restored(directory.path()), (Some(number as i64), state.live.clone()));
-                writer = SnapshotWriter::start_with_small_log(open(), 2_000).unwrap();
+                writer = start(directory.path(), OFTEN);
             }
         }
         drop(writer);
@@ -105,31 +102,32 @@ proptest! {
 #[test]
 fn dead_segments_are_forgotten_and_the_log_stays_bounded() {
     let directory = tempfile::tempdir().unwrap();
-    let (log, _) = Log::open(directory.path(), LAYOUT).unwrap();
-    let mut writer = SnapshotWriter::start_with_small_log(log, 4_000).unwrap();
+    let mut writer = start(directory.path(), OFTEN);
     let mut state = Naive::default();
-    let mut largest = 0;
-    for number in 0..2_000 {
+    let size = || -> u64 {
+        let entries = fs::read_dir(directory.path()).unwrap();
+        entries.filter_map(|entry| entry.unwrap().metadata().ok()).map(|file| file.len()).sum()
+    };
+    let mut written = 0;
+    let mut number = 0;
+    // What is live takes about 12 kB. The rewriting happens beside this, so it may come a little later.
+    while written < 500_000 || size() > 70_000 {
         for key in 0..5_u8 {
             let key = key.wrapping_mul(51).wrapping_add(number as u8);
             state.set((0, vec![key]), Some(vec![key; 40]));
+            written += 45;
         }
         write(&mut writer, &mut state, number);
-        let bytes: u64 = fs::read_dir(directory.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().metadata().unwrap().len())
-            .sum();
-        largest = largest.max(bytes);
+        number += 1;
+        assert!(number < 100_000, "the log has {} bytes for 12 kB", size());
     }
     drop(writer);
-    assert_eq!(restored(directory.path()), (Some(1_999), state.live));
-    assert!(largest < 100_000, "256 keys of 45 bytes took up to {largest} bytes");
+    assert_eq!(restored(directory.path()), (Some(number - 1), state.live));
 }
 
 /// Two checkpoints in one segment, with the state after the first and the second, and where the first one ends.
 fn two_checkpoints(directory: &Path) -> (Vec<u8>, usize, [Live; 2]) {
-    let (log, _) = Log::open(directory, LAYOUT).unwrap();
-    let mut writer = SnapshotWriter::start_with_small_log(log, 1 << 30).unwrap();
+    let mut writer = start(directory, NEVER);
     let mut state = Naive::default();
     for key in 0..6 {
         state.set((key, vec![key as u8]), Some(vec![key as u8; 9]));
@@ -179,8 +177,7 @@ fn a_crash_in_the_first_checkpoint_of_all_leaves_an_empty_state() {
 #[test]
 fn damage_before_later_checkpoints_is_refused_not_taken_for_a_crash() {
     let directory = tempfile::tempdir().unwrap();
-    let (log, _) = Log::open(directory.path(), LAYOUT).unwrap();
-    let mut writer = SnapshotWriter::start_with_small_log(log, 1 << 30).unwrap();
+    let mut writer = start(directory.path(), NEVER);
     let mut state = Naive::default();
     for number in 0..4 {
         state.set((0, vec![number as u8]), Some(vec![1; 20]));
@@ -199,13 +196,12 @@ fn damage_before_later_checkpoints_is_refused_not_taken_for_a_crash() {
 #[test]
 fn a_checkpoint_without_its_commit_does_not_exist() {
     let directory = tempfile::tempdir().unwrap();
-    let (log, found) = Log::open(directory.path(), LAYOUT).unwrap();
-    let mut writer = SnapshotWriter::start(log, &found).unwrap();
+    let mut writer = start(directory.path(), NEVER);
     let mut state = Naive::default();
     state.set((0, vec![1]), Some(vec![1]));
     write(&mut writer, &mut state, 1);
     state.set((0, vec![1]), Some(vec![2]));
-    writer.write(&mut state, Naive::drain, Naive::again, checkpoint(2)).unwrap();
+    writer.write(checkpoint(2), |records| state.drain(records)).unwrap();
     assert!(writer.is_sealed());
     drop(writer);
     assert_eq!(restored(directory.path()), (Some(1), BTreeMap::from([((0, vec![1]), vec![1])])));
@@ -230,14 +226,67 @@ fn state_of_another_layout_is_refused_with_what_to_do() {
 }
 
 #[test]
+fn a_crash_at_any_point_of_a_compaction_loses_nothing_and_revives_nothing() {
+    // The state: a key that was deleted in the newest of the segments that are rewritten, and one that lives on.
+    let build = |directory: &Path| {
+        let mut writer = start(directory, NEVER);
+        let mut state = Naive::default();
+        state.set((0, b"gone".to_vec()), Some(vec![1; 30]));
+        state.set((1, b"lives".to_vec()), Some(vec![2; 30]));
+        write(&mut writer, &mut state, 1);
+        state.set((0, b"gone".to_vec()), None);
+        write(&mut writer, &mut state, 2);
+        state.live
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let live = build(directory.path());
+    // Compacted at the next commit, which the new segment then ends with.
+    let at_once = CompactWhen { bytes: 0, chunks: 0 };
+    let (mut log, _) = Log::open_with(directory.path(), LAYOUT, at_once).unwrap();
+    log.commit(checkpoint(3)).unwrap();
+    let before = fs::read(segment::Segment::path(directory.path(), 1)).unwrap();
+    while fs::read(segment::Segment::path(directory.path(), 1)).unwrap() == before {
+        std::thread::yield_now();
+    }
+    drop(log);
+    assert_eq!(restored(directory.path()), (Some(3), live.clone()), "replaced, and nothing after it");
+
+    let crashed = tempfile::tempdir().unwrap();
+    build(crashed.path());
+    let aside = segment::Segment::path(crashed.path(), 1).with_extension(segment::ASIDE);
+    fs::write(&aside, b"half a segment").unwrap();
+    assert_eq!(restored(crashed.path()), (Some(2), live), "before it was replaced");
+    assert!(!aside.exists());
+}
+
+#[test]
+fn records_that_nobody_wants_any_more_are_buried() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut writer = start(directory.path(), NEVER);
+    let mut state = Naive::default();
+    for key in 0..10 {
+        state.set((u32::from(key % 3), vec![key]), Some(vec![key]));
+    }
+    write(&mut writer, &mut state, 1);
+    drop(writer);
+    let (log, _) = Log::open(directory.path(), LAYOUT).unwrap();
+    let read = log.restore(|record| Ok::<_, String>(record.key[0] < 4)).unwrap();
+    assert_eq!((read.records, read.stale), (10, 6));
+    let mut writer = SnapshotWriter::start(log).unwrap();
+    writer.add(read.tombstones).unwrap();
+    write(&mut writer, &mut Naive::default(), 2);
+    drop(writer);
+    state.live.retain(|key, _| key.1[0] < 4);
+    assert_eq!(restored(directory.path()), (Some(2), state.live));
+}
+
+#[test]
 fn a_segment_that_is_missing_is_refused() {
     let directory = tempfile::tempdir().unwrap();
-    let (mut log, _) = Log::open(directory.path(), LAYOUT).unwrap();
-    log.commit(checkpoint(1), None).unwrap();
-    log.begin_sweep().unwrap();
-    log.commit(checkpoint(2), None).unwrap();
-    drop(log);
-    fs::remove_file(segment::Segment::path(directory.path(), 1)).unwrap();
+    two_checkpoints(directory.path());
+    let (first, second) =
+        (segment::Segment::path(directory.path(), 1), segment::Segment::path(directory.path(), 2));
+    fs::rename(first, second).unwrap();
     let error = Log::open(directory.path(), LAYOUT).unwrap_err();
     assert!(matches!(error, SnapshotError::Corrupt { .. }), "{error}");
 }

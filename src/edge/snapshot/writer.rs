@@ -1,17 +1,17 @@
 //! The worker's side of the snapshot: records are encoded where they are, the disk is waited for in another thread.
 //!
-//! A checkpoint is begun, filled and sealed in one go; its commit is given separately, when the effects that belong
-//! to it are durable. In between the worker goes on with events.
+//! A checkpoint is written in one go; its commit is given separately, when the effects that belong to it are durable.
+//! In between the worker goes on with events.
 
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
-use super::format::{Checkpoint, Frame, FrameKind, StoredRecord};
-use super::log::{Found, Log};
-use super::sweep::Sweep;
-use super::{SLICES, SnapshotError};
+use super::SnapshotError;
+use super::format::{Checkpoint, Frame};
+use super::log::Log;
 
-const CHUNK_BYTES: usize = 256 << 10;
+/// A chunk with so many bytes is complete.
+pub const CHUNK_BYTES: usize = 256 << 10;
 /// Full chunks that may wait for the disk; a worker with more to write waits itself.
 const WAITING_CHUNKS: usize = 8;
 
@@ -22,9 +22,9 @@ pub struct SnapshotWriter {
     from_disk: Receiver<Report>,
     thread: Option<JoinHandle<()>>,
     chunk: Frame,
+    shard: u32,
     spare: Vec<Frame>,
-    sweep: Sweep,
-    sealed: Option<(Checkpoint, Option<u64>)>,
+    sealed: Option<Checkpoint>,
     committed: Option<Committed>,
     written: u64,
 }
@@ -37,9 +37,8 @@ pub struct Committed {
 
 #[derive(Debug)]
 enum Message {
-    BeginSweep,
-    Chunk(Frame),
-    Commit(Checkpoint, Option<u64>),
+    Chunk(u32, Frame),
+    Commit(Checkpoint),
 }
 
 #[derive(Debug)]
@@ -49,15 +48,17 @@ enum Report {
     Failed(SnapshotError),
 }
 
-impl SnapshotWriter {
-    pub fn start(log: Log, found: &Found) -> Result<Self, SnapshotError> {
-        Self::start_with(log, Sweep::new(found.total_bytes, found.live_bytes))
-    }
+/// Takes the records of a checkpoint.
+#[derive(Debug)]
+pub struct Records<'a> {
+    writer: &'a mut SnapshotWriter,
+    failed: Option<SnapshotError>,
+}
 
-    fn start_with(log: Log, sweep: Sweep) -> Result<Self, SnapshotError> {
+impl SnapshotWriter {
+    pub fn start(log: Log) -> Result<Self, SnapshotError> {
         let (to_disk, messages) = sync_channel(WAITING_CHUNKS);
-        // Every message has at most one report, so the reports of a whole checkpoint fit if the worker takes them
-        // with each chunk that it sends.
+        // Every message has one report. The worker takes them with each chunk that it sends, so they always fit.
         let (reports, from_disk) = sync_channel(2 * WAITING_CHUNKS + 2);
         let thread = Builder::new()
             .name("snapshot".to_owned())
@@ -71,45 +72,44 @@ impl SnapshotWriter {
             to_disk,
             from_disk,
             thread: Some(thread),
-            chunk: Frame::new(FrameKind::Chunk),
+            chunk: Frame::chunk(0),
+            shard: 0,
             spare: Vec::new(),
-            sweep,
             sealed: None,
             committed: None,
             written: 0,
         })
     }
 
-    /// Writes a checkpoint, all but its commit. `changes` hands over the keys that have changed since the last one;
-    /// `again` makes a slice (of [`SLICES`]) of all keys count as changed, so that `changes` hands it over, too.
-    pub fn write<S>(
-        &mut self,
-        state: &mut S,
-        mut changes: impl FnMut(&mut S, &mut dyn FnMut(StoredRecord<'_>)),
-        mut again: impl FnMut(&mut S, u32, u32),
-        checkpoint: Checkpoint,
-    ) -> Result<(), SnapshotError> {
-        if self.sweep.begin() {
-            self.send(Message::BeginSweep)?;
+    /// Writes chunks that were made elsewhere, as part of the next checkpoint.
+    pub fn add(&mut self, chunks: Vec<(u32, Frame)>) -> Result<(), SnapshotError> {
+        for (shard, chunk) in chunks {
+            self.collect()?;
+            self.send(Message::Chunk(shard, chunk))?;
         }
-        let changed = self.drain(state, &mut changes)?;
-        let slices = self.sweep.slices(changed);
-        let count = slices.end - slices.start;
-        let mut swept = 0;
-        for slice in slices {
-            again(state, slice, SLICES);
-            swept += self.drain(state, &mut changes)?;
+        Ok(())
+    }
+
+    /// Writes a checkpoint, all but its commit: what has changed since the last one, and where it stands.
+    pub fn write(
+        &mut self,
+        checkpoint: Checkpoint,
+        changes: impl FnOnce(&mut Records<'_>),
+    ) -> Result<(), SnapshotError> {
+        let mut records = Records { writer: self, failed: None };
+        changes(&mut records);
+        if let Some(error) = records.failed {
+            return Err(error);
         }
         self.flush()?;
-        let complete = self.sweep.end(changed, count, swept);
-        self.sealed = Some((checkpoint, complete));
+        self.sealed = Some(checkpoint);
         Ok(())
     }
 
     /// Gives the commit of the checkpoint that was written last. Its end is reported by [`SnapshotWriter::poll`].
     pub fn commit(&mut self) -> Result<(), SnapshotError> {
         match self.sealed.take() {
-            Some((checkpoint, swept)) => self.send(Message::Commit(checkpoint, swept)),
+            Some(checkpoint) => self.send(Message::Commit(checkpoint)),
             None => Ok(()),
         }
     }
@@ -141,35 +141,16 @@ impl SnapshotWriter {
         self.written
     }
 
-    fn drain<S>(
-        &mut self,
-        state: &mut S,
-        changes: &mut impl FnMut(&mut S, &mut dyn FnMut(StoredRecord<'_>)),
-    ) -> Result<u64, SnapshotError> {
-        let before = self.written + self.chunk.payload_bytes() as u64;
-        let mut failed = None;
-        changes(state, &mut |record| {
-            self.chunk.push_record(record);
-            if self.chunk.payload_bytes() >= CHUNK_BYTES && failed.is_none() {
-                failed = self.flush().err();
-            }
-        });
-        match failed {
-            Some(error) => Err(error),
-            None => Ok(self.written + self.chunk.payload_bytes() as u64 - before),
-        }
-    }
-
     fn flush(&mut self) -> Result<(), SnapshotError> {
         if self.chunk.is_empty() {
             return Ok(());
         }
         self.collect()?;
-        let mut next = self.spare.pop().unwrap_or_else(|| Frame::new(FrameKind::Chunk));
-        next.clear();
+        let next = self.spare.pop().unwrap_or_else(|| Frame::chunk(0));
         let full = std::mem::replace(&mut self.chunk, next);
-        self.written += full.payload_bytes() as u64;
-        self.send(Message::Chunk(full))
+        self.chunk.restart(self.shard);
+        self.written += full.bytes() as u64;
+        self.send(Message::Chunk(self.shard, full))
     }
 
     fn send(&mut self, message: Message) -> Result<(), SnapshotError> {
@@ -193,11 +174,30 @@ impl SnapshotWriter {
 
     fn take(&mut self, report: Report) -> Result<(), SnapshotError> {
         match report {
-            Report::Written(frame) => self.spare.push(frame),
+            Report::Written(frame) if self.spare.len() <= WAITING_CHUNKS => self.spare.push(frame),
+            Report::Written(_) => {}
             Report::Committed(committed) => self.committed = Some(committed),
             Report::Failed(error) => return Err(error),
         }
         Ok(())
+    }
+}
+
+impl Records<'_> {
+    /// Adds a record; [`None`] is a tombstone. The records of one shard should come together.
+    pub fn push(&mut self, shard: u32, key: &[u8], value: Option<&[u8]>) {
+        let writer = &mut *self.writer;
+        let elsewhere = shard != writer.shard;
+        if (elsewhere || writer.chunk.bytes() >= CHUNK_BYTES) && self.failed.is_none() {
+            self.failed = writer.flush().err();
+        }
+        if elsewhere {
+            writer.shard = shard;
+            writer.chunk.restart(shard);
+        }
+        if self.failed.is_none() {
+            writer.chunk.push_record(key, value);
+        }
     }
 }
 
@@ -217,15 +217,11 @@ impl Drop for SnapshotWriter {
 fn write_all(mut log: Log, messages: &Receiver<Message>, reports: &SyncSender<Report>) {
     while let Ok(message) = messages.recv() {
         let report = match message {
-            Message::BeginSweep => match log.begin_sweep() {
-                Ok(()) => continue,
-                Err(error) => Report::Failed(error),
-            },
-            Message::Chunk(mut frame) => match log.append(&mut frame) {
+            Message::Chunk(shard, mut frame) => match log.append(&mut frame, shard) {
                 Ok(()) => Report::Written(frame),
                 Err(error) => Report::Failed(error),
             },
-            Message::Commit(checkpoint, swept) => match log.commit(checkpoint, swept) {
+            Message::Commit(checkpoint) => match log.commit(checkpoint) {
                 Ok(sequence) => Report::Committed(Committed { sequence }),
                 Err(error) => Report::Failed(error),
             },
@@ -234,12 +230,5 @@ fn write_all(mut log: Log, messages: &Receiver<Message>, reports: &SyncSender<Re
         if reports.send(report).is_err() || failed {
             return;
         }
-    }
-}
-
-#[cfg(test)]
-impl SnapshotWriter {
-    pub fn start_with_small_log(log: Log, small_log_bytes: u64) -> Result<Self, SnapshotError> {
-        Self::start_with(log, Sweep::with_small_log(small_log_bytes))
     }
 }
