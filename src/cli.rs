@@ -2,8 +2,6 @@
 //!
 //! Exit codes: 0 ok, 1 failed, 2 usage, 3 lint.
 
-mod replay;
-mod setup;
 mod simulate;
 
 use std::io::Write;
@@ -21,14 +19,12 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    Replay(replay::ReplayArguments),
     Simulate(simulate::Arguments),
 }
 
 /// Runs the verb that was asked for. A verb returns its exit code, or an error that is told here and ends with 1.
 pub fn run(arguments: Arguments) -> ExitCode {
     let result = match arguments.verb {
-        Verb::Replay(arguments) => replay::run(&arguments),
         Verb::Simulate(arguments) => simulate::run(&arguments),
     };
     result.unwrap_or_else(|error| {

@@ -1,4 +1,5 @@
 //! The edges: one module per neighbour (Kafka, the database, mail, …). They don't know each other; `daemon` joins them.
 
 pub mod clock;
+pub mod kafka;
 pub mod snapshot;

@@ -1,7 +1,6 @@
 //! Keyed state of one rule: compact, swept by event time, and aware of what changed since the last checkpoint.
 
 pub use crate::core::codec::CorruptState;
-use crate::core::codec::Sink;
 use crate::core::event::{Event, Facts, Symbol};
 use crate::core::time::Time;
 
@@ -33,7 +32,7 @@ pub trait Watch: Send {
     fn facts(&self, subject: Symbol) -> Option<&Facts>;
 
     /// Hands out what changed since the last call: key and encoded value, [`None`] for what is gone.
-    fn drain_changes(&mut self, sink: Sink<'_>);
+    fn drain_changes(&mut self, sink: &mut dyn FnMut(&[u8], Option<&[u8]>));
 
     /// Puts back one key of a checkpoint. Called before the first event.
     fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), CorruptState>;

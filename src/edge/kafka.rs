@@ -1,0 +1,15 @@
+//! Kafka: what is read and in which order, where reading begins, and where unreadable records go.
+
+mod align;
+mod client;
+mod context;
+mod dead_letter;
+mod intake;
+mod native;
+mod probe;
+
+pub use align::{Input, Reading, Record};
+pub use client::{Cluster, ConnectError};
+pub use dead_letter::{DeadLetters, Reason};
+pub use intake::{Intake, IntakeFigures, IntakeSettings, Place, Waker};
+pub use probe::{Begin, Probe, Range, Source};

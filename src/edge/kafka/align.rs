@@ -1,0 +1,307 @@
+//! Which record is read next: within a shard the input with the lowest event time comes first, what is ahead waits.
+//!
+//! An input is one partition of one topic; a shard is fed by the same partition of several topics. Consumers deliver
+//! topics and partitions in any interleaving, most of all when a backlog is read. Records of an input that has run
+//! ahead of another one of its shard, which has unread records, are held here until that one has caught up. What is
+//! held is bounded in bytes; above the bound the lowest of what is held goes ahead, and is counted.
+
+use std::collections::VecDeque;
+
+use crate::core::event::Topic;
+use crate::core::time::{Span, Time};
+
+/// An input may run this much ahead of the others of its shard before its records wait. It is far below the usual
+/// lateness, so nothing is judged differently, and it lets a batch go through undivided.
+const SLACK: Span = Span::from_secs(5);
+/// What a held record costs beside its bytes.
+const HELD_RECORD_BYTES: usize = 64;
+
+/// A record on its way to the engine.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    pub topic: Topic,
+    pub partition: u32,
+    pub shard: u32,
+    pub offset: i64,
+    /// The time that Kafka has for it.
+    pub timestamp: Option<Time>,
+    pub key: Option<&'a [u8]>,
+    /// [`None`]: a tombstone.
+    pub payload: Option<&'a [u8]>,
+}
+
+/// What is done with records, in the order in which they are read.
+pub trait Reading {
+    /// Returns the event time of the record, [`None`] if it holds no event.
+    fn record(&mut self, record: &Record<'_>) -> Option<Time>;
+    /// Whether an input of a shard has records that were not read yet.
+    fn unread(&mut self, shard: u32, topic: Topic, unread: bool);
+}
+
+/// One partition of one topic.
+#[derive(Debug)]
+pub struct Input {
+    pub topic: Topic,
+    pub partition: u32,
+    pub shard: u32,
+    /// Assigned to us.
+    pub active: bool,
+    /// The newest event time read; [`Time::MIN`] when nothing was.
+    pub newest: Time,
+    /// The offset after the last record that was read.
+    pub next: i64,
+    /// The offset after the last record that was taken from Kafka, read or held.
+    pub taken: i64,
+    /// Nothing is left in Kafka, as far as we know.
+    at_end: bool,
+    /// Its offset does not exist in Kafka, so that it can't be read on.
+    pub lost: bool,
+    unread: bool,
+    held: VecDeque<Held>,
+}
+
+#[derive(Debug)]
+struct Held {
+    offset: i64,
+    timestamp: Option<Time>,
+    key: Option<Box<[u8]>>,
+    payload: Option<Box<[u8]>>,
+}
+
+impl Held {
+    fn bytes(&self) -> usize {
+        let length = |bytes: &Option<Box<[u8]>>| bytes.as_ref().map_or(0, |bytes| bytes.len());
+        HELD_RECORD_BYTES + length(&self.key) + length(&self.payload)
+    }
+}
+
+impl Input {
+    pub fn new(topic: Topic, partition: u32, shard: u32, next: i64, newest: Time) -> Self {
+        Self {
+            topic,
+            partition,
+            shard,
+            active: false,
+            newest,
+            next,
+            taken: next,
+            at_end: false,
+            lost: false,
+            unread: false,
+            held: VecDeque::new(),
+        }
+    }
+
+    fn has_unread(&self) -> bool {
+        self.active && (!self.at_end || !self.held.is_empty())
+    }
+
+    /// Records are needed from Kafka before its shard can go on in order.
+    fn starves(&self) -> bool {
+        self.active && !self.at_end && !self.lost && self.held.is_empty()
+    }
+}
+
+/// The inputs of a worker.
+#[derive(Debug)]
+pub struct Aligner {
+    inputs: Vec<Input>,
+    /// The inputs of each shard, by shard and topic.
+    shards: Vec<Vec<usize>>,
+    held_bytes: usize,
+    held_limit: usize,
+    /// Records that went ahead of their turn because the bound was reached.
+    overrun: u64,
+}
+
+impl Aligner {
+    pub fn new(inputs: Vec<Input>, held_limit: usize) -> Self {
+        let count = inputs.iter().map(|input| input.shard as usize + 1).max().unwrap_or(0);
+        let mut shards = vec![Vec::new(); count];
+        for (index, input) in inputs.iter().enumerate() {
+            if let Some(shard) = shards.get_mut(input.shard as usize) {
+                shard.push(index);
+            }
+        }
+        Self { inputs, shards, held_bytes: 0, held_limit, overrun: 0 }
+    }
+
+    pub fn inputs(&self) -> &[Input] {
+        &self.inputs
+    }
+
+    pub fn find(&self, topic: Topic, partition: u32) -> Option<usize> {
+        self.inputs.iter().position(|input| input.topic == topic && input.partition == partition)
+    }
+
+    pub fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    pub fn overrun(&self) -> u64 {
+        self.overrun
+    }
+
+    /// An input has come to us or has gone. One that goes is forgotten back to what was read of it.
+    pub fn set_active(&mut self, index: usize, active: bool, reading: &mut impl Reading) {
+        let Some(input) = self.inputs.get_mut(index) else { return };
+        if input.active != active {
+            input.active = active;
+            input.at_end = false;
+            self.held_bytes -= input.held.iter().map(Held::bytes).sum::<usize>();
+            input.held.clear();
+            input.taken = input.next;
+        }
+        self.tell(index, reading);
+    }
+
+    /// Takes a record from Kafka: reads it now, or holds it until its turn. Records that were taken before are ignored.
+    pub fn arrive(&mut self, index: usize, record: &Record<'_>, reading: &mut impl Reading) {
+        let Some(input) = self.inputs.get_mut(index) else { return };
+        if !input.active || record.offset < input.taken {
+            return;
+        }
+        input.taken = record.offset + 1;
+        input.at_end = false;
+        if !input.unread {
+            self.tell(index, reading);
+        }
+        let Some(input) = self.inputs.get(index) else { return };
+        if input.held.is_empty() && self.may_read(input) {
+            self.read(index, record, reading);
+        } else {
+            self.hold(index, record);
+        }
+    }
+
+    /// Kafka has nothing more for an input at the moment; `offset` is where its next record will be.
+    pub fn at_end(&mut self, index: usize, offset: i64, reading: &mut impl Reading) {
+        let Some(input) = self.inputs.get_mut(index) else { return };
+        if !input.active || offset < input.taken {
+            return;
+        }
+        input.at_end = true;
+        input.taken = offset;
+        if input.held.is_empty() {
+            input.next = offset;
+        }
+        self.tell(index, reading);
+    }
+
+    /// An input can't be read on; it no longer holds back the reading of others, only the time of its shard.
+    pub fn lose(&mut self, index: usize) {
+        if let Some(input) = self.inputs.get_mut(index) {
+            input.lost = true;
+        }
+    }
+
+    /// Reads what was held and whose turn has come, and what must go because too much is held. Returns how many.
+    pub fn release(&mut self, reading: &mut impl Reading) -> usize {
+        if self.held_bytes == 0 {
+            return 0;
+        }
+        let mut count = 0;
+        for shard in 0..self.shards.len() {
+            while let Some(index) = self.lowest_held(shard) {
+                if !self.inputs.get(index).is_some_and(|input| self.may_read(input)) {
+                    break;
+                }
+                self.read_held(index, reading);
+                count += 1;
+            }
+        }
+        while self.held_bytes > self.held_limit {
+            let fullest = (0..self.shards.len())
+                .max_by_key(|shard| self.held_in(*shard).map(|index| self.held_len(index)).sum::<usize>());
+            let Some(index) = fullest.and_then(|shard| self.lowest_held(shard)) else { break };
+            self.read_held(index, reading);
+            self.overrun += 1;
+            count += 1;
+        }
+        count
+    }
+
+    /// The newest event time of the input of a topic that is furthest behind and needs records from Kafka.
+    pub fn furthest_behind(&self, topic: Topic) -> Option<Time> {
+        let of_topic = self.inputs.iter().filter(|input| input.topic == topic);
+        of_topic.filter(|input| input.starves()).map(|input| input.newest).min()
+    }
+
+    /// Whether more may be held; if not, only what is furthest behind should be taken.
+    pub fn has_room(&self) -> bool {
+        self.held_bytes < self.held_limit
+    }
+
+    fn held_in(&self, shard: usize) -> impl Iterator<Item = usize> {
+        self.shards.get(shard).into_iter().flatten().copied()
+    }
+
+    fn held_len(&self, index: usize) -> usize {
+        self.inputs.get(index).map_or(0, |input| input.held.len())
+    }
+
+    /// Nothing unread of the same shard is further behind than the slack allows.
+    fn may_read(&self, input: &Input) -> bool {
+        self.held_in(input.shard as usize)
+            .filter_map(|other| self.inputs.get(other))
+            .all(|other| !other.has_unread() || other.lost || input.newest <= other.newest + SLACK)
+    }
+
+    fn lowest_held(&self, shard: usize) -> Option<usize> {
+        self.held_in(shard)
+            .filter(|index| self.held_len(*index) > 0)
+            .min_by_key(|index| self.inputs.get(*index).map_or(Time::MAX, |input| input.newest))
+    }
+
+    fn hold(&mut self, index: usize, record: &Record<'_>) {
+        let held = Held {
+            offset: record.offset,
+            timestamp: record.timestamp,
+            key: record.key.map(Box::from),
+            payload: record.payload.map(Box::from),
+        };
+        self.held_bytes += held.bytes();
+        if let Some(input) = self.inputs.get_mut(index) {
+            input.held.push_back(held);
+        }
+    }
+
+    fn read_held(&mut self, index: usize, reading: &mut impl Reading) {
+        let Some(input) = self.inputs.get_mut(index) else { return };
+        let Some(held) = input.held.pop_front() else { return };
+        self.held_bytes -= held.bytes();
+        let record = Record {
+            topic: input.topic,
+            partition: input.partition,
+            shard: input.shard,
+            offset: held.offset,
+            timestamp: held.timestamp,
+            key: held.key.as_deref(),
+            payload: held.payload.as_deref(),
+        };
+        self.read(index, &record, reading);
+        self.tell(index, reading);
+    }
+
+    fn read(&mut self, index: usize, record: &Record<'_>, reading: &mut impl Reading) {
+        let time = reading.record(record);
+        let Some(input) = self.inputs.get_mut(index) else { return };
+        input.next = record.offset + 1;
+        if let Some(time) = time {
+            input.newest = input.newest.max(time);
+        }
+        if input.at_end && input.held.is_empty() {
+            input.next = input.taken;
+        }
+    }
+
+    /// Says so if it has changed whether an input has unread records.
+    fn tell(&mut self, index: usize, reading: &mut impl Reading) {
+        let Some(input) = self.inputs.get_mut(index) else { return };
+        let unread = input.has_unread();
+        if unread != input.unread {
+            input.unread = unread;
+            reading.unread(input.shard, input.topic, unread);
+        }
+    }
+}
