@@ -1,10 +1,22 @@
 //! `frequency`: at least N (or at most, or a range) matching events in a sliding window, optionally distinct by a field,
 //! optionally only those after the latest success.
+//!
+//! The condition is a function of event time. At the time *t* of an event that counts, the events with
+//! `t - window < time <= t` count that lie after the latest `unless` at or before *t* (and, with `reset`, after the
+//! latest finding before *t*). Events of one instant are judged together.
+
+mod condense;
+mod judge;
+mod watch;
+mod window;
 
 use crate::core::event::{TextField, TextSet};
 use crate::core::time::Span;
 
 use super::condition::Condition;
+
+pub use condense::MOST_DISTINCT;
+pub use watch::FrequencyWatch;
 
 /// The settings of a frequency rule.
 #[derive(Clone, Debug)]
@@ -28,3 +40,6 @@ impl Frequency {
         self.distinct.map_or(fields, |field| fields.or(TextSet::of(field)))
     }
 }
+
+#[cfg(test)]
+mod tests;

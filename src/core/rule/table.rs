@@ -1,10 +1,21 @@
 //! Keyed state of one rule: compact, swept by event time, and aware of what changed since the last checkpoint.
 
-pub use crate::core::codec::CorruptState;
+mod keyed;
+mod recent;
+mod small;
+#[cfg(test)]
+pub mod testing;
+
+use crate::core::codec::Sink;
 use crate::core::event::{Event, Facts, Symbol};
 use crate::core::time::Time;
 
 use super::verdict::{Judged, Moment};
+
+pub use crate::core::codec::CorruptState;
+pub use keyed::{Keep, State, Table};
+pub use recent::Recent;
+pub use small::Small;
 
 /// What a detection kind does with the events of one shard. One value per rule and shard; nothing is shared between rules.
 pub trait Watch: Send {
@@ -19,7 +30,7 @@ pub trait Watch: Send {
         out: &mut Vec<Judged>,
     );
 
-    /// The earliest event time at which [`Watch::advance`] has something to judge.
+    /// The earliest event time at which [`Watch::advance`] has something to judge; it may be somewhat early, never late.
     fn next_due(&self) -> Option<Time>;
 
     /// Judges what is due at or before `moment.now`, in the order of event time.
@@ -32,7 +43,7 @@ pub trait Watch: Send {
     fn facts(&self, subject: Symbol) -> Option<&Facts>;
 
     /// Hands out what changed since the last call: key and encoded value, [`None`] for what is gone.
-    fn drain_changes(&mut self, sink: &mut dyn FnMut(&[u8], Option<&[u8]>));
+    fn drain_changes(&mut self, sink: Sink<'_>);
 
     /// Puts back one key of a checkpoint. Called before the first event.
     fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), CorruptState>;
@@ -41,4 +52,9 @@ pub trait Watch: Send {
 
     /// Bytes of memory held, tables included.
     fn bytes(&self) -> usize;
+
+    /// How often something was given up because a bound was reached; each kind says at the bound what that means.
+    fn given_up(&self) -> u64 {
+        0
+    }
 }
