@@ -18,13 +18,10 @@ use crate::core::incident::{Affected, Finding, Incidents, Key, KnownIncident, Ou
 use crate::core::rule::scope::judge::ScopeJudge;
 use crate::core::rule::verdict::{Judged, Verdict};
 use crate::core::rule::{Rule, RuleSet, RuleState, subject_key};
-use crate::core::shard::{Reach, Scratch, Shard, reach, topics_of};
+use crate::core::shard::{REKEYED, Reach, Scratch, Shard, reach, topics_of};
 use crate::core::time::{Span, Time};
 
 pub use checkpoint::{Record, Restored};
-
-/// The shard number under which the state of rules that span partitions is kept.
-pub const REKEYED: u32 = u32::MAX;
 
 /// The memory of detectors is swept this often in event time.
 const SWEEP_EVERY: Span = Span::from_secs(1);

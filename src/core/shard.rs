@@ -18,6 +18,9 @@ use crate::core::time::{Span, Time};
 /// An input of a rule that has been silent holds the rule's memory back by at most this long beyond its lateness.
 const SILENT_INPUT_BOUND: Span = Span::from_mins(60);
 
+/// The shard number under which the state of rules that span partitions is kept.
+pub const REKEYED: u32 = u32::MAX;
+
 /// Who judges a rule's events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
@@ -63,7 +66,7 @@ impl Shard {
             .iter()
             .zip(reaches)
             .map(|(rule, reach)| {
-                let here = if id == super::engine::REKEYED { Reach::Rekeyed } else { Reach::Local };
+                let here = if id == REKEYED { Reach::Rekeyed } else { Reach::Local };
                 (*reach == here).then(|| watch_for(rule)).flatten()
             })
             .collect();
@@ -72,9 +75,7 @@ impl Shard {
             .iter()
             .zip(reaches)
             .map(|(rule, reach)| {
-                (*reach == Reach::Aggregated && id != super::engine::REKEYED)
-                    .then(|| ScopeCounter::new(rule))
-                    .flatten()
+                (*reach == Reach::Aggregated && id != REKEYED).then(|| ScopeCounter::new(rule)).flatten()
             })
             .collect();
         Self {

@@ -20,10 +20,10 @@ const ASKED_BY_ALL: [&str; 1] = ["clock"];
 /// Inside the core, from the innermost part on: each may name those before it and those of its own line.
 const CORE: [&[&str]; 6] = [
     &["time"],
-    &["event", "stats"],
-    &["codec", "rule"],
-    &["effect", "clock"],
-    &["shard", "scope", "incident", "desk"],
+    &["codec", "event", "stats"],
+    &["effect", "rule"],
+    &["clock"],
+    &["duplicates", "shard", "scope", "incident", "desk"],
     &["engine"],
 ];
 
@@ -54,7 +54,7 @@ const OUTSIDE_OF_THE_CORE: [&str; 22] = [
 ];
 
 /// A longer file has become two houses: split it by what it decides. The tests at its end don't count.
-const LONGEST_FILE: usize = 500;
+const LONGEST_FILE: usize = 550;
 
 /// End-to-end tests look again and again until something holds; the pause between two looks is in this one file.
 const WHERE_TESTS_MAY_PAUSE: &str = "tests/e2e/harness/wait.rs";

@@ -1,3 +1,5 @@
+//! Conditions from text to verdict: what parses, what is refused and how, and what each form evaluates to.
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 

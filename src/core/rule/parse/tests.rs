@@ -1,3 +1,5 @@
+//! Rule files from text to rule: every field, every default, and the errors with their places.
+
 use super::*;
 use crate::core::event::{EventType, Fault, Symbol, TextField, TypeSet};
 use crate::core::rule::condition::Condition;
