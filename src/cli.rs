@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 ok, 1 failed, 2 usage, 3 lint.
 
+mod score;
 mod simulate;
 
 use std::io::Write;
@@ -19,12 +20,15 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    #[command(hide = true)]
+    Score(score::Arguments),
     Simulate(simulate::Arguments),
 }
 
 /// Runs the verb that was asked for. A verb returns its exit code, or an error that is told here and ends with 1.
 pub fn run(arguments: Arguments) -> ExitCode {
     let result = match arguments.verb {
+        Verb::Score(arguments) => score::run(&arguments),
         Verb::Simulate(arguments) => simulate::run(&arguments),
     };
     result.unwrap_or_else(|error| {

@@ -353,7 +353,7 @@ impl Scene<'_> {
     fn lose(&mut self, problem: usize, from: Time) {
         let mut order = self.wish(from);
         // A supplier that usually takes hours leaves no trace within the world.
-        if supplier_at(order.supplier).median > 1_000.0 {
+        if supplier_at(order.supplier).median > 600.0 {
             order.product = FIRST_TOPUP;
             order.supplier = self.supplier_of(order.product);
         }

@@ -241,7 +241,7 @@ impl Drawing<'_> {
 
     fn stall(&mut self, _share: f64) -> (Trouble, f64) {
         // Where a delivery usually takes the better part of an hour, nobody tells a stall from a slow day.
-        let weights = SUPPLIERS.iter().map(|supplier| if supplier.median > 1_000.0 { 0.0 } else { 1.0 });
+        let weights = SUPPLIERS.iter().map(|supplier| if supplier.median > 600.0 { 0.0 } else { 1.0 });
         let supplier = self.dice.weighted(weights) as u8;
         let share = if self.dice.chance(0.7) { 1.0 } else { self.dice.between(0.6, 0.9) };
         let lost = if self.dice.chance(0.5) { self.dice.between(0.02, 0.15) } else { 0.0 };
