@@ -2,7 +2,9 @@
 //!
 //! Exit codes: 0 ok, 1 failed, 2 usage, 3 lint.
 
+mod replay;
 mod score;
+mod setup;
 mod simulate;
 
 use std::io::Write;
@@ -20,6 +22,7 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Replay(replay::ReplayArguments),
     #[command(hide = true)]
     Score(score::Arguments),
     Simulate(simulate::Arguments),
@@ -28,6 +31,7 @@ enum Verb {
 /// Runs the verb that was asked for. A verb returns its exit code, or an error that is told here and ends with 1.
 pub fn run(arguments: Arguments) -> ExitCode {
     let result = match arguments.verb {
+        Verb::Replay(arguments) => replay::run(&arguments),
         Verb::Score(arguments) => score::run(&arguments),
         Verb::Simulate(arguments) => simulate::run(&arguments),
     };

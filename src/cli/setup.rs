@@ -1,0 +1,86 @@
+//! What several verbs need before they start: rules from files, customers, settings.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+
+use crate::core::rule::parse::{self, LoadOptions, LoadedRule, RuleError};
+use crate::core::rule::{Rule, RuleSet};
+
+/// A rule file as it was read.
+pub(super) struct RuleFile {
+    pub(super) path: PathBuf,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// The rule files below `path` in the order of their names, or the file itself.
+pub(super) fn rule_files(path: &Path) -> anyhow::Result<Vec<RuleFile>> {
+    let mut paths = Vec::new();
+    collect(path, &mut paths)?;
+    paths.sort();
+    paths
+        .into_iter()
+        .map(|path| {
+            let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            Ok(RuleFile { path, bytes })
+        })
+        .collect()
+}
+
+fn collect(path: &Path, into: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+    if !path.is_dir() {
+        if !path.exists() {
+            bail!("{} does not exist; expected a rule file or a directory of rule files", path.display());
+        }
+        into.push(path.to_owned());
+        return Ok(());
+    }
+    let entries = std::fs::read_dir(path).with_context(|| format!("cannot read {}", path.display()))?;
+    for entry in entries {
+        let entry = entry.with_context(|| format!("cannot read {}", path.display()))?.path();
+        let is_hidden = entry.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        let is_rule_file = entry.extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
+        if is_hidden {
+            continue;
+        }
+        if entry.is_dir() {
+            collect(&entry, into)?;
+        } else if is_rule_file {
+            into.push(entry);
+        }
+    }
+    Ok(())
+}
+
+/// Reads and checks the rules of several files together.
+pub(super) fn load_rules(
+    files: &[RuleFile],
+    options: &LoadOptions,
+) -> Result<Vec<LoadedRule>, Vec<RuleError>> {
+    let (mut rules, mut errors) = (Vec::new(), Vec::new());
+    for file in files {
+        match parse::load_bytes(&file.bytes, &file.path.display().to_string(), options) {
+            Ok(loaded) => rules.extend(loaded),
+            Err(wrong) => errors.extend(wrong),
+        }
+    }
+    if errors.is_empty() {
+        errors = parse::check_set(&rules);
+    }
+    if errors.is_empty() { Ok(rules) } else { Err(errors) }
+}
+
+/// The rules below `path`, ready to run; all errors in one text otherwise.
+pub(super) fn rule_set(path: &Path, options: &LoadOptions) -> anyhow::Result<Arc<RuleSet>> {
+    let files = rule_files(path)?;
+    let rules = load_rules(&files, options).map_err(|errors| {
+        let shown: Vec<String> = errors.iter().map(|error| error.render("error")).collect();
+        anyhow::anyhow!("the rules in {} cannot be used\n{}", path.display(), shown.join("\n"))
+    })?;
+    if rules.is_empty() {
+        bail!("no rule was found in {}; expected files that end in .yaml", path.display());
+    }
+    let rules: Vec<Rule> = rules.into_iter().map(|loaded| loaded.rule).collect();
+    Ok(Arc::new(RuleSet::new(rules)))
+}
