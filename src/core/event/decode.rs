@@ -11,11 +11,10 @@ mod reject;
 mod slot;
 mod value;
 
-use crate::core::time::Span;
-
-use super::Event;
 use super::faults::{FaultMemory, FaultTable, UnknownFaults};
 use super::mapping::Mapping;
+use super::{Event, EventType, TextField};
+use crate::core::time::{Span, Time};
 use draft::Draft;
 
 pub use reject::RejectReason;
@@ -98,23 +97,44 @@ impl Decoder {
         scratch: &'a mut Scratch,
     ) -> Result<Event<'a>, RejectReason> {
         let json = text(payload)?;
-        let mut draft = Draft::new();
+        let mut event = blank();
         let is_plain = self.settings.mapping.is_empty();
-        if !is_plain || quick::read(json, &self.settings.extra, &mut draft).is_err() {
-            draft = Draft::new();
-            careful::read(json, &self.settings, &mut draft)?;
+        let mut draft = Draft::new(&mut event);
+        if is_plain && quick::read(json, &self.settings.extra, &mut draft).is_ok() {
+            draft.set_attributes(attributes);
+            draft.finish()?;
+        } else {
+            event = blank();
+            self.read_with_care(json, attributes, &mut event)?;
         }
-        draft.set_attributes(attributes);
-        let mut event = draft.finish()?;
-        event.fault = {
-            let code = event.text(super::TextField::ErrorCode);
-            self.settings.faults.judge(event.event_type, code, &mut scratch.faults)
-        };
+        let code = event.text(TextField::ErrorCode);
+        event.fault = self.settings.faults.judge(event.event_type, code, &mut scratch.faults);
         Ok(event)
+    }
+
+    #[cold]
+    fn read_with_care<'a>(
+        &self,
+        json: &'a str,
+        attributes: Attributes<'a>,
+        event: &mut Event<'a>,
+    ) -> Result<(), RejectReason> {
+        if depth(json) > MAX_DEPTH {
+            return Err(RejectReason::TooDeep);
+        }
+        let mut draft = Draft::new(event);
+        careful::read(json, &self.settings, &mut draft)?;
+        draft.set_attributes(attributes);
+        draft.finish()
     }
 }
 
-/// The record as text that is safe to read: of bounded size and depth.
+/// What a draft starts from; its type and time are replaced before anybody sees them.
+fn blank<'a>() -> Event<'a> {
+    Event::new(EventType::OrderCreated, Time::MIN)
+}
+
+/// The record as text of bounded size.
 fn text(payload: &[u8]) -> Result<&str, RejectReason> {
     const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
     if payload.is_empty() {
@@ -124,19 +144,13 @@ fn text(payload: &[u8]) -> Result<&str, RejectReason> {
         return Err(RejectReason::TooLarge);
     }
     let payload = payload.strip_prefix(BYTE_ORDER_MARK).unwrap_or(payload);
-    let json = std::str::from_utf8(payload).map_err(|_| RejectReason::NotUtf8)?;
-    // Nothing nests deeper than it has openings, so most records need no closer look.
-    let openings = payload.iter().filter(|byte| matches!(byte, b'{' | b'[')).count();
-    if openings > MAX_DEPTH && depth(payload) > MAX_DEPTH {
-        return Err(RejectReason::TooDeep);
-    }
-    Ok(json)
+    std::str::from_utf8(payload).map_err(|_| RejectReason::NotUtf8)
 }
 
 /// How deep a record nests. Texts don't count; where it is no JSON, any answer will do.
-fn depth(payload: &[u8]) -> usize {
+fn depth(json: &str) -> usize {
     let (mut depth, mut deepest, mut in_text, mut escaped) = (0_usize, 0_usize, false, false);
-    for byte in payload {
+    for byte in json.bytes() {
         match byte {
             _ if escaped => escaped = false,
             b'\\' if in_text => escaped = true,

@@ -8,16 +8,16 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use sonic_rs::LazyValue;
 
 use super::draft::Draft;
-use super::value::{self, TimeFormat};
+use super::value::{self, Scalar, TimeFormat};
 use super::{EventSettings, RejectReason, Slot};
 use crate::core::event::TextField;
 
 pub(super) fn read<'a>(
     json: &'a str,
     settings: &EventSettings,
-    draft: &mut Draft<'a>,
+    draft: &mut Draft<'_, 'a>,
 ) -> Result<(), RejectReason> {
-    let top = |key: &str| Slot::of_key(key, &settings.extra);
+    let top = |key: &[u8]| Slot::of_key(key, &settings.extra);
     let mut is_envelope = false;
     let mut data = None;
     let mut own = Vec::new();
@@ -46,21 +46,21 @@ pub(super) fn read<'a>(
 }
 
 /// Fills a slot from the raw text of a JSON value of any type.
-fn set<'a>(draft: &mut Draft<'a>, slot: Slot, raw: Cow<'a, str>, format: TimeFormat) {
-    let is_text = matches!(slot, Slot::Type | Slot::Text(_));
-    match raw.as_bytes().first() {
-        Some(b'n') => {}
-        Some(b'"') if is_text => match unquoted(raw) {
-            Some(text) => draft.set_text(slot, text),
+fn set<'a>(draft: &mut Draft<'_, 'a>, slot: Slot, raw: Cow<'a, str>, format: TimeFormat) {
+    let holds_text = matches!(slot, Slot::Type | Slot::Text(_));
+    let is_own = matches!(slot, Slot::Text(field) if TextField::EXTRA.contains(&field));
+    match (raw.as_bytes().first(), &raw) {
+        (Some(b'n'), _) => {}
+        (Some(b'"'), _) => match unquoted(raw) {
+            Some(text) if holds_text => draft.set_text(slot, text),
+            Some(text) if slot != Slot::Geo => draft.set_value(slot, Scalar::Text(&text), format),
+            Some(_) => draft.refuse_type(slot),
             None => draft.refuse(RejectReason::NotJson),
         },
         // Identifiers are numbers on some platforms; their digits are the text.
-        Some(b'-' | b'0'..=b'9') if matches!(slot, Slot::Text(_)) => draft.set_text(slot, raw),
-        Some(b't' | b'f') if matches!(slot, Slot::Text(field) if TextField::EXTRA.contains(&field)) => {
-            draft.set_text(slot, raw);
-        }
-        Some(b'{') if slot == Slot::Geo => {
-            let Cow::Borrowed(raw) = raw else { return };
+        (Some(b'-' | b'0'..=b'9'), _) if matches!(slot, Slot::Text(_)) => draft.set_text(slot, raw),
+        (Some(b't' | b'f'), _) if is_own => draft.set_text(slot, raw),
+        (Some(b'{'), Cow::Borrowed(raw)) if slot == Slot::Geo => {
             let read = read_object(raw, &Slot::of_geo_key, &mut |slot, raw| {
                 set(draft, slot, raw, TimeFormat::Any);
             });
@@ -68,7 +68,8 @@ fn set<'a>(draft: &mut Draft<'a>, slot: Slot, raw: Cow<'a, str>, format: TimeFor
                 draft.refuse(RejectReason::NotJson);
             }
         }
-        _ => draft.set_raw(slot, &raw, format),
+        (Some(b'-' | b'0'..=b'9'), _) => draft.set_value(slot, Scalar::Number(&raw), format),
+        _ => draft.refuse_type(slot),
     }
 }
 
@@ -94,7 +95,7 @@ struct NotAnObject;
 /// Hands out the raw text of each value whose key has a slot, in the order of the record.
 fn read_object<'a>(
     json: &'a str,
-    slot_of: &dyn Fn(&str) -> Slot,
+    slot_of: &dyn Fn(&[u8]) -> Slot,
     sink: &mut dyn FnMut(Slot, Cow<'a, str>),
 ) -> Result<(), NotAnObject> {
     let mut deserializer = sonic_rs::Deserializer::from_str(json);
@@ -103,7 +104,7 @@ fn read_object<'a>(
 }
 
 struct ObjectVisitor<'d, 'a> {
-    slot_of: &'d dyn Fn(&str) -> Slot,
+    slot_of: &'d dyn Fn(&[u8]) -> Slot,
     sink: &'d mut dyn FnMut(Slot, Cow<'a, str>),
 }
 
@@ -127,7 +128,7 @@ impl<'a> Visitor<'a> for ObjectVisitor<'_, 'a> {
 }
 
 struct Key<'d> {
-    slot_of: &'d dyn Fn(&str) -> Slot,
+    slot_of: &'d dyn Fn(&[u8]) -> Slot,
 }
 
 impl<'a> DeserializeSeed<'a> for Key<'_> {
@@ -146,6 +147,6 @@ impl Visitor<'_> for Key<'_> {
     }
 
     fn visit_str<E>(self, key: &str) -> Result<Slot, E> {
-        Ok((self.slot_of)(key))
+        Ok((self.slot_of)(key.as_bytes()))
     }
 }

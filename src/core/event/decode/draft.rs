@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::value::{self, TimeFormat};
+use super::value::{self, Scalar, TimeFormat};
 use super::{Attributes, MAX_ID_BYTES, MAX_TEXT_BYTES, RejectReason, Slot};
 use crate::core::event::{Event, EventType, Place, TextField, Topic};
 use crate::core::time::Time;
@@ -12,8 +12,8 @@ const EARLIEST: Time = Time::from_millis(946_684_800_000);
 /// The first instant of the year 2100.
 const LATEST: Time = Time::from_millis(4_102_444_800_000);
 
-pub(super) struct Draft<'a> {
-    event: Event<'a>,
+pub(super) struct Draft<'e, 'a> {
+    event: &'e mut Event<'a>,
     has_type: bool,
     has_time: bool,
     latitude: Option<f64>,
@@ -23,10 +23,10 @@ pub(super) struct Draft<'a> {
     reject: Option<RejectReason>,
 }
 
-impl<'a> Draft<'a> {
-    pub(super) fn new() -> Self {
+impl<'e, 'a> Draft<'e, 'a> {
+    pub(super) fn new(event: &'e mut Event<'a>) -> Self {
         Self {
-            event: Event::new(EventType::OrderCreated, Time::MIN),
+            event,
             has_type: false,
             has_time: false,
             latitude: None,
@@ -38,6 +38,15 @@ impl<'a> Draft<'a> {
 
     pub(super) fn refuse(&mut self, reason: RejectReason) {
         self.reject.get_or_insert(reason);
+    }
+
+    /// A value that the slot can't hold. An instant has its own word for it.
+    pub(super) fn refuse_type(&mut self, slot: Slot) {
+        match slot {
+            Slot::Time => self.refuse(RejectReason::BadTime),
+            Slot::Data | Slot::SpecVersion | Slot::Unknown => {}
+            _ => self.refuse(RejectReason::WrongType(slot.as_str())),
+        }
     }
 
     pub(super) fn is_refused(&self) -> bool {
@@ -60,7 +69,17 @@ impl<'a> Draft<'a> {
     }
 
     /// An empty text is the same as none.
+    #[inline]
     fn set_field(&mut self, field: TextField, text: Cow<'a, str>) {
+        match text {
+            Cow::Borrowed("") => {}
+            Cow::Borrowed(short) if short.len() <= MAX_ID_BYTES => self.event.set_text(field, text),
+            _ => self.set_odd_field(field, text),
+        }
+    }
+
+    #[cold]
+    fn set_odd_field(&mut self, field: TextField, text: Cow<'a, str>) {
         let (length, limit) = (text.len(), max_bytes(field));
         if length == 0 {
             return;
@@ -78,32 +97,32 @@ impl<'a> Draft<'a> {
         self.event.set_text(field, text);
     }
 
-    /// Fills a slot from the raw text of a JSON value that is neither text nor null. Only `text` knows those.
-    pub(super) fn set_raw(&mut self, slot: Slot, raw: &str, format: TimeFormat) {
+    /// Fills a slot that holds something other than text.
+    pub(super) fn set_value(&mut self, slot: Slot, value: Scalar<'_>, format: TimeFormat) {
         let wrong = RejectReason::WrongType(slot.as_str());
-        if matches!(raw, "null" | "\"\"") {
+        if matches!(value, Scalar::Text("")) {
             return;
         }
         match slot {
-            Slot::Time => self.set_time(value::time(raw, format)),
+            Slot::Time => self.set_time(value::time(value, format)),
             // Zero is how some say that nothing expires.
-            Slot::ExpiresAt => match value::time(raw, format) {
+            Slot::ExpiresAt => match value::time(value, format) {
                 Some(time) => self.event.expires_at = (time.as_millis() != 0).then_some(time),
                 None => self.refuse(wrong),
             },
-            Slot::Number(field) => match value::decimal(raw) {
+            Slot::Number(field) => match value::decimal(value) {
                 Some(number) => self.event.set_number(field, number),
                 None => self.refuse(wrong),
             },
-            Slot::Latitude => match value::coordinate(raw).filter(|degrees| degrees.abs() <= 90.0) {
+            Slot::Latitude => match value::coordinate(value).filter(|degrees| degrees.abs() <= 90.0) {
                 Some(degrees) => self.latitude = Some(degrees),
                 None => self.refuse(wrong),
             },
-            Slot::Longitude => match value::coordinate(raw).filter(|degrees| degrees.abs() <= 180.0) {
+            Slot::Longitude => match value::coordinate(value).filter(|degrees| degrees.abs() <= 180.0) {
                 Some(degrees) => self.longitude = Some(degrees),
                 None => self.refuse(wrong),
             },
-            Slot::Accuracy => match value::coordinate(raw).filter(|radius| *radius >= 0.0) {
+            Slot::Accuracy => match value::coordinate(value).filter(|radius| *radius >= 0.0) {
                 Some(radius) => self.accuracy_km = radius,
                 None => self.refuse(wrong),
             },
@@ -136,8 +155,8 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// The event, if nothing was wrong and nothing that must be there is missing.
-    pub(super) fn finish(mut self) -> Result<Event<'a>, RejectReason> {
+    /// Whether nothing was wrong and nothing that must be there is missing.
+    pub(super) fn finish(self) -> Result<(), RejectReason> {
         if let Some(reason) = self.reject {
             return Err(reason);
         }
@@ -155,7 +174,7 @@ impl<'a> Draft<'a> {
             return Err(RejectReason::MissingAccount);
         }
         self.event.place = self.place();
-        Ok(self.event)
+        Ok(())
     }
 
     /// Where both coordinates are exactly zero, somebody did not know them: there is nothing but sea.

@@ -359,10 +359,14 @@ proptest! {
     fn the_quick_and_the_careful_pass_agree(payload in json()) {
         let extra = ["x".to_owned()];
         let settings = EventSettings { extra: extra.to_vec(), ..EventSettings::default() };
-        let (mut one, mut other) = (Draft::new(), Draft::new());
-        if quick::read(&payload, &extra, &mut one).is_ok() {
-            prop_assert!(careful::read(&payload, &settings, &mut other).is_ok());
-            prop_assert_eq!(format!("{:?}", one.finish()), format!("{:?}", other.finish()));
+        let (mut one, mut other) = (blank(), blank());
+        let mut draft = Draft::new(&mut one);
+        if quick::read(&payload, &extra, &mut draft).is_ok() {
+            let finished = draft.finish();
+            let mut draft = Draft::new(&mut other);
+            prop_assert!(careful::read(&payload, &settings, &mut draft).is_ok(), "{}", payload);
+            prop_assert_eq!(finished, draft.finish(), "{}", payload);
+            prop_assert_eq!(format!("{one:?}"), format!("{other:?}"), "{}", payload);
         }
     }
 }

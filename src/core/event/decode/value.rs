@@ -54,9 +54,20 @@ pub(super) fn string(raw: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Borrowed(inside))
 }
 
-/// An instant from a raw JSON value: a string or a number.
-pub(super) fn time(raw: &str, format: TimeFormat) -> Option<Time> {
-    if raw.starts_with('"') { time_text(&string(raw)?, format) } else { epoch(raw, format) }
+/// A value that is not null and has no parts.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Scalar<'t> {
+    /// The inside of a string, its escapes resolved.
+    Text(&'t str),
+    /// A number as it is written.
+    Number(&'t str),
+}
+
+pub(super) fn time(value: Scalar<'_>, format: TimeFormat) -> Option<Time> {
+    match value {
+        Scalar::Text(text) => time_text(text, format),
+        Scalar::Number(number) => epoch(number, format),
+    }
 }
 
 /// An instant from a text, however it is written.
@@ -168,9 +179,11 @@ const fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     year * 365 + leap_days + (month_from_march * 153 + 2) / 5 + day - 1 - 719_468
 }
 
-/// A decimal from a raw JSON value: a number, or a string that holds one.
-pub(super) fn decimal(raw: &str) -> Option<Decimal> {
-    if raw.starts_with('"') { decimal_text(string(raw)?.trim()) } else { decimal_text(raw) }
+pub(super) fn decimal(value: Scalar<'_>) -> Option<Decimal> {
+    match value {
+        Scalar::Text(text) => decimal_text(text.trim_ascii()),
+        Scalar::Number(number) => decimal_text(number),
+    }
 }
 
 fn decimal_text(text: &str) -> Option<Decimal> {
@@ -210,12 +223,9 @@ fn short_decimal(text: &[u8]) -> Option<Decimal> {
 }
 
 /// A coordinate or distance; its precision is that of a map, so a float will do.
-pub(super) fn coordinate(raw: &str) -> Option<f64> {
-    let value = match raw.strip_prefix('"') {
-        Some(_) => string(raw)?.trim().parse::<f64>(),
-        None => raw.parse::<f64>(),
-    };
-    value.ok().filter(|value| value.is_finite())
+pub(super) fn coordinate(value: Scalar<'_>) -> Option<f64> {
+    let (Scalar::Text(text) | Scalar::Number(text)) = value;
+    text.trim_ascii().parse::<f64>().ok().filter(|value| value.is_finite())
 }
 
 #[cfg(test)]
@@ -224,8 +234,15 @@ mod tests {
 
     use super::*;
 
+    fn scalar(raw: &str) -> Scalar<'_> {
+        match raw.strip_prefix('"') {
+            Some(text) => Scalar::Text(text.trim_end_matches('"')),
+            None => Scalar::Number(raw),
+        }
+    }
+
     fn millis(raw: &str) -> Option<i64> {
-        time(raw, TimeFormat::Any).map(Time::as_millis)
+        time(scalar(raw), TimeFormat::Any).map(Time::as_millis)
     }
 
     #[test]
@@ -282,7 +299,7 @@ mod tests {
             ("1790842350123456", TimeFormat::Microseconds, 1_790_842_350_123),
             ("1790842350123456789", TimeFormat::Nanoseconds, 1_790_842_350_123),
         ] {
-            assert_eq!(time(raw, format), Some(Time::from_millis(expected)), "{raw}");
+            assert_eq!(time(scalar(raw), format), Some(Time::from_millis(expected)), "{raw}");
         }
     }
 
@@ -298,12 +315,16 @@ mod tests {
             ("12345678901234567890.12", "12345678901234567890.12"),
             (r#""0.0000000000000000000001""#, "0.0000000000000000000001"),
         ] {
-            assert_eq!(decimal(raw).map(|value| value.to_string()).as_deref(), Some(expected), "{raw}");
+            assert_eq!(
+                decimal(scalar(raw)).map(|value| value.to_string()).as_deref(),
+                Some(expected),
+                "{raw}"
+            );
         }
         for raw in
             [r#""""#, r#""1,5""#, r#""1_000""#, r#""12 CNY""#, r#"".""#, "1e400", "true", "null", r#""NaN""#]
         {
-            assert_eq!(decimal(raw), None, "{raw}");
+            assert_eq!(decimal(scalar(raw)), None, "{raw}");
         }
     }
 
@@ -329,12 +350,11 @@ mod tests {
 
         #[test]
         fn no_text_makes_the_readers_panic(text in ".{0,40}") {
-            let quoted = format!("\"{text}\"");
-            for raw in [text.as_str(), quoted.as_str()] {
-                time(raw, TimeFormat::Any);
-                time(raw, TimeFormat::Nanoseconds);
-                decimal(raw);
-                coordinate(raw);
+            for value in [Scalar::Text(&text), Scalar::Number(&text)] {
+                time(value, TimeFormat::Any);
+                time(value, TimeFormat::Nanoseconds);
+                decimal(value);
+                coordinate(value);
             }
         }
     }
