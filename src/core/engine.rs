@@ -16,6 +16,7 @@ use crate::core::event::{Event, EventType, Facts, Symbol, TextField, TextSet, To
 use crate::core::incident::cover::Cause;
 use crate::core::incident::{Affected, Finding, Incidents, Key, KnownIncident, Outcome};
 use crate::core::rule::scope::judge::ScopeJudge;
+use crate::core::rule::scope::slice_key;
 use crate::core::rule::verdict::{Judged, Verdict};
 use crate::core::rule::{Rule, RuleSet, RuleState, subject_key};
 use crate::core::shard::{REKEYED, Reach, Scratch, Shard, reach, topics_of};
@@ -434,8 +435,8 @@ fn resolve(
     effects: &mut Vec<Effect>,
 ) {
     if rule.incident.resolve_on.is_empty() {
-        for group in &rule.groups {
-            if let Some(subject) = subject_key(group, event) {
+        for group in 0..rule.groups.len() {
+            if let Some(subject) = slice_key(&rule.groups, group, event) {
                 incidents.resolve(Key { rule: index, subject }, event.time, at, effects);
             }
         }

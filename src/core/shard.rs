@@ -16,7 +16,7 @@ use crate::core::rule::{Rule, RuleSet, watch_for};
 use crate::core::time::{Span, Time};
 
 /// An input of a rule that has been silent holds the rule's memory back by at most this long beyond its lateness.
-const SILENT_INPUT_BOUND: Span = Span::from_mins(60);
+pub(super) const SILENT_INPUT_BOUND: Span = Span::from_mins(60);
 
 /// The shard number under which the state of rules that span partitions is kept.
 pub const REKEYED: u32 = u32::MAX;

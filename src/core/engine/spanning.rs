@@ -9,6 +9,7 @@ use crate::core::incident::cover::Cause;
 use crate::core::incident::{Affected, Finding, Key, Outcome};
 use crate::core::rule::verdict::{Judged, Verdict};
 use crate::core::rule::{Rule, subject_key};
+use crate::core::shard::SILENT_INPUT_BOUND;
 use crate::core::time::Time;
 
 /// An event on its way to the shard of its subject.
@@ -48,13 +49,17 @@ impl Engine {
     fn judge_aggregates(&mut self, index: u16, rule: &Rule, now: Time) {
         let place = usize::from(index);
         let Some(judge) = &mut self.scope.judges[place] else { return };
+        let mut settled = now;
         for shard in self.shards.values_mut() {
+            settled = settled.min(shard.moment(rule, self.plan.topics[place], None).settled);
             if let Some(counter) = &mut shard.counters[place] {
                 counter.flush(&mut |subject, partial| judge.merge(shard.id, subject, partial));
             }
         }
         let mut judged = std::mem::take(&mut self.judged);
-        judge.judge(now, &mut judged);
+        // A partition that has never been heard of holds the memory of the others back no longer than a silent one.
+        let settled = settled.max(now - SILENT_INPUT_BOUND - rule.lateness);
+        judge.judge(now, settled, &mut judged);
         for Judged { subject, verdict } in &judged {
             let key = Key { rule: index, subject: *subject };
             match *verdict {
@@ -83,7 +88,7 @@ impl Engine {
             since,
             evidence,
             at,
-            started_at: judge.started_at(key.subject).unwrap_or(since),
+            started_at: judge.started_at(key.subject, since).unwrap_or(since),
             subject: &name,
             facts: &|| None,
         };

@@ -1,16 +1,32 @@
 //! `ratio` and `flatline` over subjects that span partitions (channel, supplier, region, …): each shard counts into
 //! cumulative aggregates per judging step, their owner adds them up and judges each step once every shard has passed it.
+//!
+//! [`ScopeCounter`] is the shard's side, [`ScopeJudge`] the owner's; a [`Partial`] is all that goes from one to the other.
 
+mod aggregate;
+mod appearances;
+mod cells;
 pub mod counter;
+mod encoding;
+mod identity;
 pub mod judge;
+mod onset;
+mod ratio;
+mod slices;
+mod steps;
+mod symptoms;
 
 use rust_decimal::Decimal;
 
-use crate::core::event::{TextField, TextSet};
+use crate::core::effect::Subject;
+use crate::core::event::{Event, Symbol, TextField, TextSet};
 use crate::core::time::Span;
 
-use super::Limit;
 use super::condition::Condition;
+use super::{Detect, Limit, subject_key};
+
+pub use counter::{CounterFigures, ScopeCounter};
+pub use judge::ScopeJudge;
 
 /// The settings of a ratio rule.
 #[derive(Clone, Debug)]
@@ -60,3 +76,46 @@ impl Flatline {
         TextSet::EMPTY
     }
 }
+
+/// What one shard has counted for one subject at one judging step: sums since the beginning, of which the newest counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Partial {
+    /// The index of the slice among the rule's groups.
+    pub group: u8,
+    pub subject: Symbol,
+    pub step: i64,
+    /// How many more the windows hold from this step on.
+    pub among: i32,
+    pub of: i32,
+    /// The events themselves that enter at this step.
+    pub seen: u32,
+    pub seen_of: u32,
+}
+
+/// The identity of an event's subject in one of the rule's slices; [`None`] if the event lacks a field of it. The slices
+/// of a rule never share one, even where their values do.
+pub fn slice_key(groups: &[Vec<TextField>], group: usize, event: &Event<'_>) -> Option<Symbol> {
+    subject_key(groups.get(group)?, event).map(|key| in_group(key, group))
+}
+
+/// [`subject_key`] from the symbols of the values.
+fn key_of(values: impl Iterator<Item = Symbol>) -> Symbol {
+    values.fold(Symbol(0x51), Symbol::with)
+}
+
+fn in_group(key: Symbol, group: usize) -> Symbol {
+    if group == 0 { key } else { key.with(Symbol(group as u64)) }
+}
+
+/// The fields of a subject with their values, in the order of the slice.
+pub fn subject_fields(group: &[TextField], event: &Event<'_>) -> Subject {
+    let value = |field: &TextField| (field.as_str().into(), event.text(*field).unwrap_or_default().into());
+    Subject(group.iter().map(value).collect())
+}
+
+fn edge_of(detect: &Detect) -> steps::Edge {
+    if matches!(detect, Detect::Flatline(_)) { steps::Edge::UpTo } else { steps::Edge::Through }
+}
+
+#[cfg(test)]
+mod tests;

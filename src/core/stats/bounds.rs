@@ -82,7 +82,7 @@ impl CriticalCounts {
     }
 
     /// The smallest count whose share of `trials` is more than the limit.
-    fn required_by_share(&self, trials: u64) -> u64 {
+    pub fn required_by_share(&self, trials: u64) -> u64 {
         let product = self.limit.checked_mul(Decimal::from(trials)).unwrap_or(Decimal::MAX);
         product.floor().to_u64().map_or(u64::MAX, |whole| whole.saturating_add(1))
     }

@@ -1,35 +1,412 @@
-//! stub
-use super::counter::Partial;
-use crate::core::codec::CorruptState;
+//! The owner's side of a rule that spans partitions: adds the shards' sums up and judges each step once every shard has
+//! passed it.
+//!
+//! A step is judged for all subjects together, since which slice is the ticket depends on the others. When a late event
+//! changes a sum, the steps from there on are judged again, from the state that held before, and what differs is said:
+//! once nothing can change any more, what was found is what judging each step once would have found.
+
+mod checkpoint;
+mod questions;
+
+use std::collections::{BTreeSet, VecDeque};
+
+use hashbrown::HashMap;
+
+use super::aggregate::{Aggregate, Judgeable};
+use super::identity::SymbolHash;
+use super::ratio::Test;
+use super::slices::{Chosen, Selection, Spans, State, View, select};
+use super::steps::Steps;
+use super::{Expected, Partial, edge_of, in_group, key_of};
 use crate::core::effect::Subject;
-use crate::core::event::Symbol;
-use crate::core::rule::Rule;
-use crate::core::rule::verdict::Judged;
-use crate::core::time::Time;
-pub struct ScopeJudge;
+use crate::core::event::{Symbol, TextField};
+use crate::core::rule::verdict::{Judged, Verdict};
+use crate::core::rule::{Detect, Rule};
+use crate::core::time::{Span, Time};
+
+/// More subjects than this are not judged in a rule, and that is counted.
+const MOST_SUBJECTS: usize = 100_000;
+/// So many judged steps are remembered at most; it is reached only if time never settles.
+const MOST_STEPS: usize = 4_096;
+/// A subject that nobody listed and that has been silent this long, or twenty windows, is no longer expected.
+const EXPECTED_FOR: Span = Span::from_mins(7 * 24 * 60);
+
+/// The judgement of one rule.
+#[derive(Debug)]
+pub struct ScopeJudge {
+    test: Test,
+    groups: Vec<Vec<TextField>>,
+    steps: Steps,
+    spans: Spans,
+    grace: Span,
+    expectation: Expectation,
+    /// For so many steps back events are remembered to tell when trouble began.
+    remembered: i64,
+    subjects: HashMap<Symbol, Aggregate, SymbolHash>,
+    /// At which step each subject is looked at next.
+    agenda: BTreeSet<(i64, Symbol)>,
+    /// Subjects that fire or fired at a step that is not final.
+    firing: BTreeSet<Symbol>,
+    /// The last step that was judged, and the first that was ever passed.
+    judged: Option<i64>,
+    started: Option<i64>,
+    /// The first step that can still change.
+    settled: i64,
+    /// What was said of the steps that can still change, and of the last one that can't.
+    outcomes: VecDeque<Outcome>,
+    beyond_bound: u64,
+    removed: Vec<Symbol>,
+    /// The subjects that the present judgement looked at.
+    visited: Vec<Symbol>,
+    unsaved: bool,
+    buffer: Vec<u8>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Expectation {
+    /// Nothing is expected of a subject.
+    Nothing,
+    /// Subjects that were seen, for so many steps after their last event.
+    Seen(i64),
+    /// These, from the start.
+    Listed,
+}
+
+/// What was said of a step.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Outcome {
+    step: i64,
+    found: Vec<Symbol>,
+    ended: Vec<Symbol>,
+    joined: Vec<(Symbol, Symbol)>,
+    state: State,
+}
+
 impl ScopeJudge {
-    pub fn new(_: &Rule) -> Option<Self> {
-        None
+    /// [`None`] for a rule of another kind.
+    pub fn new(rule: &Rule) -> Option<Self> {
+        let test = Test::new(&rule.detect)?;
+        let (window, listed) = match &rule.detect {
+            Detect::Ratio(ratio) => (ratio.window, None),
+            Detect::Flatline(flatline) => (flatline.window, Some(&flatline.expect)),
+            _ => return None,
+        };
+        let steps = Steps::new(window, edge_of(&rule.detect));
+        let everything = rule.groups.iter().any(Vec::is_empty);
+        let expectation = match listed {
+            None => Expectation::Nothing,
+            Some(Expected::Seen) if !everything => {
+                Expectation::Seen(steps.count(EXPECTED_FOR).max(20 * steps.window()))
+            }
+            Some(_) => Expectation::Listed,
+        };
+        let grace = if expectation == Expectation::Nothing { Span::ZERO } else { rule.grace };
+        let mut judge = Self {
+            test,
+            groups: rule.groups.clone(),
+            steps,
+            spans: Spans { window: steps.window(), patience: (steps.window() / 5).max(1) },
+            grace,
+            expectation,
+            remembered: 2 * steps.window() + steps.count(rule.pending),
+            subjects: HashMap::default(),
+            agenda: BTreeSet::new(),
+            firing: BTreeSet::new(),
+            judged: None,
+            started: None,
+            settled: i64::MIN,
+            outcomes: VecDeque::new(),
+            beyond_bound: 0,
+            removed: Vec::new(),
+            visited: Vec::new(),
+            unsaved: true,
+            buffer: Vec::new(),
+        };
+        judge.expect_from_the_start(listed);
+        Some(judge)
     }
-    pub fn merge(&mut self, _: u32, _: &Subject, _: Partial) {}
-    pub fn judge(&mut self, _: Time, _: &mut Vec<Judged>) {}
+
+    /// Registers the subjects that are expected before they are seen.
+    fn expect_from_the_start(&mut self, expected: Option<&Expected>) {
+        let mut subjects = Vec::new();
+        for (index, group) in (0u8..).zip(&self.groups) {
+            match (expected, group.as_slice()) {
+                (Some(_), []) => subjects.push((index, Subject::default())),
+                (Some(Expected::Listed(values)), [field]) => {
+                    let named = |value: &String| Subject(vec![(field.as_str().into(), value.into())]);
+                    subjects.extend(values.iter().map(|value| (index, named(value))));
+                }
+                _ => {}
+            }
+        }
+        for (group, fields) in subjects {
+            let symbol = symbol_of(group, &fields);
+            self.register(symbol, group, &fields, i64::MIN / 2);
+        }
+    }
+
+    /// Takes what a shard says of a subject at a step, in place of what it said before.
+    pub fn merge(&mut self, shard: u32, fields: &Subject, partial: Partial) {
+        if !self.subjects.contains_key(&partial.subject) {
+            if self.expectation == Expectation::Listed && !self.groups.iter().any(Vec::is_empty) {
+                return;
+            }
+            if self.subjects.len() >= MOST_SUBJECTS {
+                self.beyond_bound += 1;
+                return;
+            }
+            self.register(partial.subject, partial.group, fields, partial.step - 1);
+        }
+        let Some(aggregate) = self.subjects.get_mut(&partial.subject) else { return };
+        if !aggregate.merge(shard, partial) {
+            return;
+        }
+        aggregate.evaluated = aggregate.evaluated.min(partial.step - 1);
+        plan(
+            &mut self.agenda,
+            aggregate,
+            Some(aggregate.due.map_or(partial.step, |due| due.min(partial.step))),
+        );
+        if self.started.is_some_and(|started| partial.step < started) {
+            self.start_at(partial.step);
+        }
+    }
+
+    fn register(&mut self, symbol: Symbol, group: u8, fields: &Subject, evaluated: i64) {
+        let mut aggregate =
+            Aggregate::new(symbol, group, fields.clone(), evaluated, self.settled.saturating_sub(1));
+        self.place(&mut aggregate);
+        self.subjects.insert(symbol, aggregate);
+    }
+
+    /// Sets what follows from a subject's fields and the rule.
+    fn place(&self, aggregate: &mut Aggregate) {
+        let Some(group) = self.groups.get(usize::from(aggregate.group)) else { return };
+        aggregate.limit = self.test.limit_of(group, &aggregate.fields);
+        let mut wider: Vec<(usize, Symbol)> = Vec::new();
+        for (index, other) in (0u8..).zip(&self.groups) {
+            if other.len() >= group.len() || !other.iter().all(|field| group.contains(field)) {
+                continue;
+            }
+            let fields = other.iter().filter_map(|field| group.iter().position(|own| own == field));
+            let fields = fields.filter_map(|position| aggregate.fields.0.get(position).cloned());
+            wider.push((other.len(), symbol_of(index, &Subject(fields.collect()))));
+        }
+        wider.sort_by(|one, other| other.cmp(one));
+        aggregate.wider = wider.into_iter().map(|(_, symbol)| symbol).collect();
+    }
+
+    /// Counts from this step on for what is expected from the start.
+    fn start_at(&mut self, step: i64) {
+        self.started = Some(step);
+        self.unsaved = true;
+        if self.expectation == Expectation::Listed {
+            let from = step + self.steps.window();
+            for aggregate in self.subjects.values_mut() {
+                let judged = if self.judged.is_some() { aggregate.evaluated } else { i64::MAX };
+                aggregate.evaluated = judged.min(from - 1);
+                plan(&mut self.agenda, aggregate, Some(aggregate.due.map_or(from, |due| due.min(from))));
+            }
+        }
+    }
+
+    fn judgeable(&self, aggregate: &Aggregate) -> Judgeable {
+        let window = self.steps.window();
+        match self.expectation {
+            Expectation::Listed => {
+                Judgeable { from: Some(self.started.map_or(i64::MAX, |step| step + window)), until: None }
+            }
+            Expectation::Seen(kept) => Judgeable {
+                from: Some(aggregate.first.map_or(i64::MAX, |first| first + window)),
+                until: Some(aggregate.last + kept),
+            },
+            Expectation::Nothing if self.test.needs_whole_window() => Judgeable {
+                from: Some(aggregate.first.map_or(i64::MAX, |first| first + window)),
+                until: None,
+            },
+            Expectation::Nothing => Judgeable::default(),
+        }
+    }
+
+    /// Judges every step that all shards have passed. No event before `settled` can still come; everything that the
+    /// shards counted up to now must have been merged.
+    pub fn judge(&mut self, passed: Time, settled: Time, out: &mut Vec<Judged>) {
+        let target = self.steps.passed(passed - self.grace);
+        let target = self.judged.map_or(target, |judged| judged.max(target));
+        // What was merged lies no earlier than what was settled when it was last judged.
+        let final_before = self.settled;
+        self.settled = self.settled.max(self.steps.entry(settled));
+        if self.started.is_none() {
+            let first = self.agenda.first().map_or(target, |(step, _)| target.min(*step));
+            self.start_at(first);
+        }
+        let mut visited = std::mem::take(&mut self.visited);
+        let changed = self.evaluate(target, &mut visited);
+        let next = match self.judged {
+            Some(judged) => changed.max(final_before).min(judged + 1),
+            None => changed,
+        };
+        self.decide(next, target, out);
+        self.unsaved |= self.judged != Some(target);
+        self.judged = Some(target);
+        self.settle(target, &mut visited);
+        self.visited = visited;
+    }
+
+    /// Brings the intervals of everything due up to date. Returns the first step that this may have changed.
+    fn evaluate(&mut self, target: i64, visited: &mut Vec<Symbol>) -> i64 {
+        let mut changed = target;
+        while let Some((step, symbol)) = self.agenda.first().copied().filter(|(step, _)| *step <= target) {
+            self.agenda.pop_first();
+            changed = changed.min(step);
+            let Some(mut aggregate) = self.subjects.remove(&symbol) else { continue };
+            aggregate.due = None;
+            let judgeable = self.judgeable(&aggregate);
+            let limit = aggregate.limit;
+            aggregate.evaluate(target, judgeable, |counts| self.test.fires(limit, counts));
+            if aggregate.has_fired() {
+                self.firing.insert(symbol);
+            }
+            let next = aggregate.next_change(judgeable);
+            plan(&mut self.agenda, &mut aggregate, next);
+            self.subjects.insert(symbol, aggregate);
+            visited.push(symbol);
+        }
+        changed
+    }
+
+    /// Says what is to be said of the steps from `from` through `target`, and of those that were judged before what is
+    /// different now.
+    fn decide(&mut self, from: i64, target: i64, out: &mut Vec<Judged>) {
+        let kept = self.outcomes.partition_point(|outcome| outcome.step < from);
+        let mut said = self.outcomes.split_off(kept);
+        let mut state = self.outcomes.back().map(|outcome| outcome.state.clone()).unwrap_or_default();
+        let mut step = from - 1;
+        loop {
+            let next = if state.is_empty() { self.fires_next(step) } else { Some(step + 1) };
+            let next = next.into_iter().chain(said.front().map(|outcome| outcome.step)).min();
+            let Some(next) = next.filter(|next| *next <= target) else { break };
+            step = next;
+            let before = said.pop_front_if(|outcome| outcome.step == step).unwrap_or_default();
+            let firing: Vec<Symbol> =
+                self.firing.iter().copied().filter(|symbol| self.fires(*symbol, step)).collect();
+            let Selection { state: after, ended, joined } = select(&state, step, &firing, self.spans, self);
+            let found =
+                after.chosen.iter().filter(|chosen| chosen.fired == step).map(|chosen| chosen.subject);
+            let outcome = Outcome { step, found: found.collect(), ended, joined, state: after };
+            self.say(&before, &outcome, &firing, out);
+            state.clone_from(&outcome.state);
+            self.outcomes.push_back(outcome);
+            self.unsaved = true;
+            if self.outcomes.len() > 2 * MOST_STEPS {
+                self.forget_outcomes();
+            }
+        }
+    }
+
+    /// Says how a step's outcome differs from what was said of it before.
+    fn say(&self, before: &Outcome, now: &Outcome, firing: &[Symbol], out: &mut Vec<Judged>) {
+        let time = self.steps.time(now.step);
+        let mut push = |subject: Symbol, verdict: Verdict| out.push(Judged { subject, verdict });
+        for subject in before.found.iter().copied().filter(|subject| !now.found.contains(subject)) {
+            let explains =
+                |chosen: &&Chosen| firing.contains(&subject) && self.is_related(chosen.subject, subject);
+            match now.state.chosen.iter().find(explains) {
+                Some(chosen) => push(subject, Verdict::Joined { into: chosen.subject, at: time }),
+                None => push(subject, Verdict::Withdrawn { since: time }),
+            }
+        }
+        for subject in now.found.iter().copied().filter(|subject| !before.found.contains(subject)) {
+            if let Some(aggregate) = self.subjects.get(&subject) {
+                let counts = aggregate.counts(now.step);
+                let evidence = self.test.evidence(aggregate.limit, counts, self.steps.approximate());
+                push(subject, Verdict::Found { since: time, evidence });
+            }
+        }
+        for (subject, into) in now.joined.iter().copied().filter(|joined| !before.joined.contains(joined)) {
+            push(subject, Verdict::Joined { into, at: time });
+        }
+        for subject in now.ended.iter().copied().filter(|subject| !before.ended.contains(subject)) {
+            let aggregate = self.subjects.get(&subject);
+            let healthy =
+                aggregate.is_some_and(|aggregate| self.test.shows_health(aggregate.counts(now.step)));
+            push(subject, Verdict::Cleared { at: time, healthy });
+        }
+    }
+
+    fn is_related(&self, one: Symbol, other: Symbol) -> bool {
+        self.wider(one).contains(&other) || self.wider(other).contains(&one)
+    }
+
+    fn fires(&self, symbol: Symbol, step: i64) -> bool {
+        self.subjects.get(&symbol).is_some_and(|aggregate| aggregate.fires_at(step))
+    }
+
+    fn fires_next(&self, after: i64) -> Option<i64> {
+        let aggregates = self.firing.iter().filter_map(|symbol| self.subjects.get(symbol));
+        aggregates.filter_map(|aggregate| aggregate.fires_next(after)).min()
+    }
+
+    /// Makes final what can't be judged again, and forgets what is over.
+    fn settle(&mut self, target: i64, visited: &mut Vec<Symbol>) {
+        let settled = self.settled.min(target + 1);
+        self.firing.retain(|symbol| {
+            self.subjects.get_mut(symbol).is_some_and(|aggregate| !aggregate.forget_firing(settled))
+        });
+        for symbol in visited.drain(..) {
+            let Some(aggregate) = self.subjects.get_mut(&symbol) else { continue };
+            aggregate.settle(settled, self.remembered);
+            if aggregate.due.is_some() || self.expectation == Expectation::Listed {
+                continue;
+            }
+            if aggregate.is_over(settled) {
+                if aggregate.saved_before {
+                    self.removed.push(symbol);
+                }
+                self.subjects.remove(&symbol);
+            } else {
+                let idle = (aggregate.last + self.remembered).max(target + self.steps.window());
+                plan(&mut self.agenda, aggregate, Some(idle));
+            }
+        }
+        self.forget_outcomes();
+    }
+
+    /// Keeps the outcomes of steps that can still change, and the last one before them.
+    fn forget_outcomes(&mut self) {
+        let open = self.outcomes.partition_point(|outcome| outcome.step < self.settled);
+        let gone = open.saturating_sub(1).max(self.outcomes.len().saturating_sub(MOST_STEPS));
+        self.outcomes.drain(..gone);
+    }
+
+    /// When there is something to judge next; the time that all shards must have passed.
     pub fn next_due(&self) -> Option<Time> {
-        None
+        if self.started.is_none() && self.expectation == Expectation::Listed {
+            return Some(Time::MIN);
+        }
+        let active = self.outcomes.back().is_some_and(|outcome| !outcome.state.is_empty());
+        let step = self.judged.filter(|_| active).map(|judged| judged + 1);
+        let planned = self.agenda.first().map(|(step, _)| *step);
+        step.into_iter().chain(planned).min().map(|step| self.steps.time(step) + self.grace)
     }
-    pub fn subject_fields(&self, _: Symbol) -> Option<&Subject> {
-        None
+}
+
+/// Puts a subject on the agenda, in place of where it was.
+fn plan(agenda: &mut BTreeSet<(i64, Symbol)>, aggregate: &mut Aggregate, step: Option<i64>) {
+    if aggregate.due == step {
+        return;
     }
-    pub fn started_at(&self, _: Symbol) -> Option<Time> {
-        None
+    if let Some(due) = aggregate.due {
+        agenda.remove(&(due, aggregate.symbol));
     }
-    pub fn subjects(&self) -> usize {
-        0
+    aggregate.due = step;
+    if let Some(step) = step {
+        agenda.insert((step, aggregate.symbol));
     }
-    pub fn bytes(&self) -> usize {
-        0
-    }
-    pub fn drain_changes(&mut self, _: &mut dyn FnMut(&[u8], Option<&[u8]>)) {}
-    pub fn restore(&mut self, _: &[u8], _: &[u8]) -> Result<(), CorruptState> {
-        Ok(())
-    }
+}
+
+/// The identity that an event with these values has in a slice.
+fn symbol_of(group: u8, fields: &Subject) -> Symbol {
+    let values = fields.0.iter().map(|(_, value)| Symbol::of(value));
+    in_group(key_of(values), usize::from(group))
 }

@@ -1,0 +1,342 @@
+//! One subject's sums over all shards, and the steps at which it fires.
+//!
+//! Per step the newest cumulative value of every shard is kept as long as it can change; what can't is folded into one
+//! sum. The steps at which the rule's test holds are kept as intervals, again as long as they can change, so that a late
+//! event re-judges the steps from its own on and nothing else.
+
+use std::collections::VecDeque;
+
+use super::Partial;
+use super::encoding::{number, read_subject, write_subject};
+use super::onset::Seen;
+use super::ratio::Counts;
+use crate::core::codec::{CorruptState, Reader, Writer};
+use crate::core::effect::Subject;
+use crate::core::event::Symbol;
+
+/// What one shard, or all of them together, say of one step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Sums {
+    among: i32,
+    of: i32,
+    seen: u32,
+    seen_of: u32,
+}
+
+#[derive(Clone, Debug)]
+struct Cell {
+    step: i64,
+    total: Sums,
+    shards: Vec<(u32, Sums)>,
+}
+
+/// Steps at which the subject fires: from the first until before the second ([`i64::MAX`]: nothing that is known ends it).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Firing {
+    from: i64,
+    until: i64,
+}
+
+/// When a subject may be judged, in steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Judgeable {
+    pub from: Option<i64>,
+    pub until: Option<i64>,
+}
+
+impl Judgeable {
+    fn holds(self, step: i64) -> bool {
+        self.from.is_none_or(|from| from <= step) && self.until.is_none_or(|until| step < until)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Aggregate {
+    pub symbol: Symbol,
+    pub group: u8,
+    pub fields: Subject,
+    /// The subjects of the rule's wider slices that hold this one, narrowest first.
+    pub wider: Vec<Symbol>,
+    /// Which of the rule's limits it has.
+    pub limit: usize,
+    /// The step at which its first event entered; [`None`] until there is one.
+    pub first: Option<i64>,
+    /// The last step at which anything changes.
+    pub last: i64,
+    /// The sum of everything up to `folded`.
+    base: Counts,
+    folded: i64,
+    cells: VecDeque<Cell>,
+    /// The events of folded steps, which may still show when trouble began.
+    recent: VecDeque<Seen>,
+    /// Through this step `firing` is up to date.
+    pub evaluated: i64,
+    firing: Vec<Firing>,
+    /// The step at which it is looked at next.
+    pub due: Option<i64>,
+    pub unsaved: bool,
+    pub saved_before: bool,
+}
+
+impl Aggregate {
+    /// A subject without events, judged through `evaluated`, of which everything through `folded` is final.
+    pub fn new(symbol: Symbol, group: u8, fields: Subject, evaluated: i64, folded: i64) -> Self {
+        Self {
+            symbol,
+            group,
+            fields,
+            wider: Vec::new(),
+            limit: 0,
+            first: None,
+            last: evaluated,
+            base: Counts::default(),
+            folded,
+            cells: VecDeque::new(),
+            recent: VecDeque::new(),
+            evaluated,
+            firing: Vec::new(),
+            due: None,
+            unsaved: true,
+            saved_before: false,
+        }
+    }
+
+    /// Takes what a shard says of a step, in place of what it said before. Returns whether that changes anything; what is
+    /// final already does not change.
+    pub fn merge(&mut self, shard: u32, partial: Partial) -> bool {
+        let Partial { step, among, of, seen, seen_of, .. } = partial;
+        if step <= self.folded {
+            return false;
+        }
+        let position = self.cells.partition_point(|cell| cell.step < step);
+        if self.cells.get(position).is_none_or(|cell| cell.step != step) {
+            self.cells.insert(position, Cell { step, total: Sums::default(), shards: Vec::new() });
+        }
+        let Some(cell) = self.cells.get_mut(position) else { return false };
+        let new = Sums { among, of, seen, seen_of };
+        let known = match cell.shards.iter_mut().find(|(known, _)| *known == shard) {
+            Some((_, sums)) => std::mem::replace(sums, new),
+            None => {
+                cell.shards.push((shard, new));
+                Sums::default()
+            }
+        };
+        if known == new {
+            return false;
+        }
+        cell.total.among += new.among - known.among;
+        cell.total.of += new.of - known.of;
+        cell.total.seen = (cell.total.seen + new.seen).saturating_sub(known.seen);
+        cell.total.seen_of = (cell.total.seen_of + new.seen_of).saturating_sub(known.seen_of);
+        if seen > 0 {
+            self.first = Some(self.first.map_or(step, |first| first.min(step)));
+        }
+        self.last = self.last.max(step);
+        self.unsaved = true;
+        true
+    }
+
+    /// What the window of a step holds. For a step that is not yet final.
+    pub fn counts(&self, step: i64) -> Counts {
+        let mut counts = self.base;
+        for cell in self.cells.iter().take_while(|cell| cell.step <= step) {
+            counts.among += i64::from(cell.total.among);
+            counts.of += i64::from(cell.total.of);
+        }
+        counts
+    }
+
+    /// The events by step, later ones last.
+    pub fn seen(&self) -> impl DoubleEndedIterator<Item = Seen> + Clone {
+        let cells = self.cells.iter().filter(|cell| cell.total.seen > 0);
+        let cells =
+            cells.map(|cell| Seen { step: cell.step, among: cell.total.seen, of: cell.total.seen_of });
+        self.recent.iter().copied().chain(cells)
+    }
+
+    /// The events of the steps from one through another.
+    pub fn seen_between(&self, from: i64, through: i64) -> Counts {
+        let seen = self.seen().filter(|seen| (from..=through).contains(&seen.step));
+        seen.fold(Counts::default(), |sum, seen| Counts {
+            among: sum.among + i64::from(seen.among),
+            of: sum.of + i64::from(seen.of),
+        })
+    }
+
+    /// Judges the steps after `evaluated` through `target`.
+    pub fn evaluate(&mut self, target: i64, judgeable: Judgeable, fires: impl Fn(Counts) -> bool) {
+        let start = self.evaluated + 1;
+        if start > target {
+            return;
+        }
+        self.firing.retain(|firing| firing.from < start);
+        if let Some(last) = self.firing.last_mut() {
+            last.until = last.until.min(start);
+        }
+        let mut counts = self.counts(start);
+        let mut cells = self.cells.iter().skip_while(|cell| cell.step <= start).peekable();
+        let mut step = start;
+        while step <= target {
+            let held = judgeable.holds(step) && fires(counts);
+            match self.firing.last_mut() {
+                Some(last) if held && last.until >= step => last.until = i64::MAX,
+                Some(last) if last.until == i64::MAX && !held => last.until = step,
+                _ if held => self.firing.push(Firing { from: step, until: i64::MAX }),
+                _ => {}
+            }
+            let edges = [judgeable.from, judgeable.until].into_iter().flatten().filter(|edge| *edge > step);
+            let next_cell = cells.peek().map(|cell| cell.step);
+            let Some(next) = edges.chain(next_cell).min() else { break };
+            if next_cell == Some(next)
+                && let Some(cell) = cells.next()
+                && next <= target
+            {
+                counts.among += i64::from(cell.total.among);
+                counts.of += i64::from(cell.total.of);
+            }
+            step = next;
+        }
+        self.evaluated = target;
+        self.unsaved = true;
+    }
+
+    /// The next step after `evaluated` at which anything may change.
+    pub fn next_change(&self, judgeable: Judgeable) -> Option<i64> {
+        let position = self.cells.partition_point(|cell| cell.step <= self.evaluated);
+        let cell = self.cells.get(position).map(|cell| cell.step);
+        let edges =
+            [judgeable.from, judgeable.until].into_iter().flatten().filter(|edge| *edge > self.evaluated);
+        edges.chain(cell).min()
+    }
+
+    pub fn fires_at(&self, step: i64) -> bool {
+        self.firing.iter().any(|firing| (firing.from..firing.until).contains(&step))
+    }
+
+    /// The first step after this one at which it fires.
+    pub fn fires_next(&self, after: i64) -> Option<i64> {
+        let later = self.firing.iter().filter(|firing| firing.until > after + 1);
+        later.map(|firing| firing.from.max(after + 1)).min()
+    }
+
+    /// Makes final what no event can change any more, and forgets events further back than `remembered` steps.
+    pub fn settle(&mut self, settled: i64, remembered: i64) {
+        while let Some(cell) =
+            self.cells.pop_front_if(|cell| cell.step < settled && cell.step <= self.evaluated)
+        {
+            self.base.among += i64::from(cell.total.among);
+            self.base.of += i64::from(cell.total.of);
+            self.folded = cell.step;
+            if cell.total.seen > 0 {
+                self.recent.push_back(Seen {
+                    step: cell.step,
+                    among: cell.total.seen,
+                    of: cell.total.seen_of,
+                });
+            }
+            self.unsaved = true;
+        }
+        while self.recent.pop_front_if(|seen| seen.step < settled - remembered).is_some() {
+            self.unsaved = true;
+        }
+        self.forget_firing(settled);
+    }
+
+    /// Forgets at which final steps it fired. Returns whether none is left.
+    pub fn forget_firing(&mut self, settled: i64) -> bool {
+        let known = self.firing.len();
+        self.firing.retain(|firing| firing.until >= settled);
+        self.unsaved |= self.firing.len() != known;
+        self.firing.is_empty()
+    }
+
+    pub fn has_fired(&self) -> bool {
+        !self.firing.is_empty()
+    }
+
+    /// Whether everything that it holds is final and over.
+    pub fn is_over(&self, settled: i64) -> bool {
+        self.cells.is_empty() && self.firing.is_empty() && self.last < settled
+    }
+
+    pub fn bytes(&self) -> usize {
+        let shards: usize =
+            self.cells.iter().map(|cell| cell.shards.capacity() * size_of::<(u32, Sums)>()).sum();
+        size_of::<Self>()
+            + shards
+            + self.cells.capacity() * size_of::<Cell>()
+            + self.recent.capacity() * size_of::<Seen>()
+    }
+
+    pub fn write(&self, writer: &mut Writer<'_>) {
+        writer.unsigned(self.group.into());
+        write_subject(writer, &self.fields);
+        writer.unsigned(u64::from(self.first.is_some()));
+        for value in [self.first.unwrap_or_default(), self.last, self.base.among, self.base.of, self.folded] {
+            writer.signed(value);
+        }
+        writer.unsigned(self.cells.len() as u64);
+        let mut before = self.folded;
+        for cell in &self.cells {
+            writer.signed(cell.step.wrapping_sub(before));
+            before = cell.step;
+            writer.unsigned(cell.shards.len() as u64);
+            for (shard, sums) in &cell.shards {
+                writer.unsigned(u64::from(*shard));
+                for value in [sums.among.into(), sums.of.into(), sums.seen.into(), sums.seen_of.into()] {
+                    writer.signed(value);
+                }
+            }
+        }
+        writer.unsigned(self.recent.len() as u64);
+        for seen in &self.recent {
+            for value in [seen.step, seen.among.into(), seen.of.into()] {
+                writer.signed(value);
+            }
+        }
+        writer.signed(self.evaluated);
+        writer.unsigned(self.firing.len() as u64);
+        for firing in &self.firing {
+            writer.signed(firing.from);
+            writer.signed(firing.until);
+        }
+    }
+
+    pub fn read(symbol: Symbol, reader: &mut Reader<'_>) -> Result<Self, CorruptState> {
+        let group = u8::try_from(reader.unsigned()?).map_err(|_| CorruptState)?;
+        let mut aggregate = Self::new(symbol, group, read_subject(reader)?, 0, 0);
+        let started = reader.unsigned()? == 1;
+        aggregate.first = Some(reader.signed()?).filter(|_| started);
+        aggregate.last = reader.signed()?;
+        aggregate.base = Counts { among: reader.signed()?, of: reader.signed()? };
+        aggregate.folded = reader.signed()?;
+        let mut before = aggregate.folded;
+        for _ in 0..reader.count()? {
+            let step = before.wrapping_add(reader.signed()?);
+            before = step;
+            let mut cell = Cell { step, total: Sums::default(), shards: Vec::new() };
+            for _ in 0..reader.count()? {
+                let shard = u32::try_from(reader.unsigned()?).map_err(|_| CorruptState)?;
+                let (among, of) = (number(reader)?, number(reader)?);
+                let sums = Sums { among, of, seen: number(reader)?, seen_of: number(reader)? };
+                cell.total.among = cell.total.among.wrapping_add(sums.among);
+                cell.total.of = cell.total.of.wrapping_add(sums.of);
+                cell.total.seen = cell.total.seen.wrapping_add(sums.seen);
+                cell.total.seen_of = cell.total.seen_of.wrapping_add(sums.seen_of);
+                cell.shards.push((shard, sums));
+            }
+            aggregate.cells.push_back(cell);
+        }
+        for _ in 0..reader.count()? {
+            let step = reader.signed()?;
+            aggregate.recent.push_back(Seen { step, among: number(reader)?, of: number(reader)? });
+        }
+        aggregate.evaluated = reader.signed()?;
+        for _ in 0..reader.count()? {
+            aggregate.firing.push(Firing { from: reader.signed()?, until: reader.signed()? });
+        }
+        aggregate.unsaved = false;
+        aggregate.saved_before = true;
+        Ok(aggregate)
+    }
+}

@@ -1,0 +1,213 @@
+//! When a window's counts mean trouble: the two tests that a rule over partitions can make.
+
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive;
+
+use super::onset::Background;
+use super::slices::{Health, Rest};
+use super::{Flatline, Ratio, Side};
+use crate::core::effect::Subject;
+use crate::core::event::TextField;
+use crate::core::rule::verdict::Evidence;
+use crate::core::rule::{Detect, Limit};
+use crate::core::stats::bounds::CriticalCounts;
+
+/// What a window holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub among: i64,
+    pub of: i64,
+}
+
+impl Counts {
+    /// What the wider one holds besides; never less than nothing (an account can be counted in both).
+    fn without(self, other: Self) -> Self {
+        Self { among: (self.among - other.among).max(0), of: (self.of - other.of).max(0) }
+    }
+}
+
+/// The test of a rule.
+#[derive(Clone, Debug)]
+pub enum Test {
+    Share(ShareTest),
+    /// Fewer than so many.
+    Silence(i64),
+}
+
+#[derive(Clone, Debug)]
+pub struct ShareTest {
+    side: Side,
+    min_samples: i64,
+    limits: Vec<ShareLimit>,
+    /// The field that the limit depends on, its values, and which limit each has. The default is the first limit.
+    by: Option<(TextField, Vec<(String, usize)>)>,
+}
+
+/// One distinct limit with its table.
+#[derive(Clone, Debug)]
+struct ShareLimit {
+    limit: f64,
+    written: Decimal,
+    critical: CriticalCounts,
+}
+
+impl Test {
+    /// [`None`] for a rule of another kind.
+    pub fn new(detect: &Detect) -> Option<Self> {
+        match detect {
+            Detect::Ratio(ratio) => Some(Self::Share(ShareTest::new(ratio))),
+            Detect::Flatline(Flatline { fewer_than, .. }) => Some(Self::Silence(i64::from(*fewer_than))),
+            _ => None,
+        }
+    }
+
+    /// Which of the limits a subject has.
+    pub fn limit_of(&self, group: &[TextField], subject: &Subject) -> usize {
+        let Self::Share(ShareTest { by: Some((field, values)), .. }) = self else { return 0 };
+        let position = group.iter().position(|name| name == field);
+        let value = position.and_then(|position| subject.0.get(position)).map(|(_, value)| value.as_str());
+        let known = value.and_then(|value| values.iter().find(|(written, _)| written == value));
+        known.map_or(0, |(_, limit)| *limit)
+    }
+
+    /// Whether a window with these counts is a finding.
+    pub fn fires(&self, limit: usize, counts: Counts) -> bool {
+        match self {
+            Self::Share(share) => share.fires(limit, counts),
+            Self::Silence(fewer_than) => counts.among < *fewer_than,
+        }
+    }
+
+    /// Whether a window that is no finding holds enough to call it health.
+    pub fn shows_health(&self, counts: Counts) -> bool {
+        match self {
+            Self::Share(share) => counts.among >= share.min_samples,
+            Self::Silence(fewer_than) => counts.among >= *fewer_than,
+        }
+    }
+
+    /// Whether nothing is said about a subject before it has been there for a whole window.
+    pub fn needs_whole_window(&self) -> bool {
+        match self {
+            Self::Share(share) => share.side == Side::Below,
+            Self::Silence(_) => true,
+        }
+    }
+
+    /// The health of what is in `wide` besides `narrow`, over the window and since the trouble of `narrow` began.
+    pub fn rest(
+        &self,
+        limit: usize,
+        wide: Counts,
+        narrow: Counts,
+        since: impl FnOnce() -> (Counts, Counts),
+    ) -> Rest {
+        let rest = wide.without(narrow);
+        let Self::Share(share) = self else {
+            let silent = self.fires(limit, rest);
+            let health = if silent { Health::Bad } else { Health::Good };
+            return Rest { health, beyond: silent, badness: -(rest.among as f64) };
+        };
+        let (beyond, badness) = (share.is_beyond(limit, rest), share.badness(rest));
+        if rest.among < share.min_samples {
+            return Rest { health: Health::Unknown, beyond: false, badness };
+        }
+        if beyond {
+            return Rest { health: Health::Bad, beyond, badness };
+        }
+        let (wide, narrow) = since();
+        let latest = wide.without(narrow);
+        let health = if latest.among < (share.min_samples / 2).max(1) {
+            Health::Unknown
+        } else if share.is_beyond(limit, latest) {
+            Health::Bad
+        } else {
+            Health::Good
+        };
+        Rest { health, beyond, badness }
+    }
+
+    pub fn evidence(&self, limit: usize, counts: Counts, approximate: bool) -> Evidence {
+        let (value, limit) = match self {
+            Self::Share(share) => {
+                let limit = share.limits.get(limit).map_or(0.0, |limit| limit.limit);
+                (counts.of as f64 / counts.among.max(1) as f64, limit)
+            }
+            Self::Silence(fewer_than) => (counts.among as f64, *fewer_than as f64),
+        };
+        Evidence { value, limit, samples: counts.among.max(0) as u64, approximate }
+    }
+
+    /// What trouble stands out against; [`None`] for silence.
+    pub fn share_limit(&self, limit: usize) -> Option<Background> {
+        let Self::Share(share) = self else { return None };
+        let limit = share.limits.get(limit)?.limit;
+        Some(Background { limit, side: share.side, min_samples: share.min_samples })
+    }
+}
+
+impl ShareTest {
+    fn new(ratio: &Ratio) -> Self {
+        let mut test = Self {
+            side: ratio.side,
+            min_samples: i64::from(ratio.min_samples.max(1)),
+            limits: Vec::new(),
+            by: None,
+        };
+        match &ratio.limit {
+            Limit::One(limit) => {
+                test.table(*limit, ratio.confidence);
+            }
+            Limit::By { field, values, default } => {
+                test.table(*default, ratio.confidence);
+                let values = values.iter();
+                let values =
+                    values.map(|(value, limit)| (value.clone(), test.table(*limit, ratio.confidence)));
+                let values = values.collect();
+                test.by = Some((*field, values));
+            }
+        }
+        test
+    }
+
+    /// The index of a limit, tabled once.
+    fn table(&mut self, written: Decimal, confidence: Decimal) -> usize {
+        if let Some(known) = self.limits.iter().position(|known| known.written == written) {
+            return known;
+        }
+        let tabled = match self.side {
+            Side::Above => written,
+            Side::Below => Decimal::ONE - written,
+        };
+        let critical = CriticalCounts::above(tabled, confidence);
+        self.limits.push(ShareLimit { limit: written.to_f64().unwrap_or_default(), written, critical });
+        self.limits.len() - 1
+    }
+
+    /// How many of the counted are on the side of trouble.
+    fn hits(&self, counts: Counts) -> (u64, u64) {
+        let among = counts.among.max(0) as u64;
+        let of = (counts.of.max(0) as u64).min(among);
+        match self.side {
+            Side::Above => (of, among),
+            Side::Below => (among - of, among),
+        }
+    }
+
+    fn fires(&self, limit: usize, counts: Counts) -> bool {
+        let (hits, among) = self.hits(counts);
+        let critical = self.limits.get(limit).map(|limit| &limit.critical);
+        counts.among >= self.min_samples && critical.is_some_and(|critical| hits >= critical.required(among))
+    }
+
+    /// Whether the raw share is beyond the limit.
+    fn is_beyond(&self, limit: usize, counts: Counts) -> bool {
+        let (hits, among) = self.hits(counts);
+        self.limits.get(limit).is_some_and(|limit| hits >= limit.critical.required_by_share(among))
+    }
+
+    fn badness(&self, counts: Counts) -> f64 {
+        let (hits, among) = self.hits(counts);
+        hits as f64 / among.max(1) as f64
+    }
+}

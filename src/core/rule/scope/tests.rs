@@ -1,0 +1,7 @@
+//! Behaviour of shards and owner together: what is found, when, and about whom.
+
+mod checkpoint;
+mod model;
+mod properties;
+mod ratio;
+mod support;
