@@ -14,7 +14,7 @@ use std::sync::Arc;
 use compact_str::CompactString;
 use hashbrown::HashMap;
 
-use crate::core::codec::{CorruptState, Reader, Sink};
+use crate::core::codec::{CorruptState, Reader, Sink, Writer};
 use crate::core::effect::{Effect, IncidentId, Subject};
 use crate::core::event::{Facts, Symbol, TextField};
 use crate::core::rule::verdict::{Evidence, Verdict};
@@ -77,6 +77,10 @@ pub struct Incidents {
     due: BTreeSet<(Time, Key)>,
     known: BTreeMap<(CompactString, Subject), KnownIncident>,
     changed: BTreeSet<Key>,
+    /// Records of accounts whose incident is forgotten, to be deleted by the next checkpoint.
+    gone: Vec<(Vec<u8>, Vec<Symbol>)>,
+    /// Accounts that were restored before their incident.
+    early: HashMap<Key, Vec<(Symbol, Affected)>>,
     /// Findings since the start, by rule.
     pub findings: Vec<u64>,
 }
@@ -90,6 +94,8 @@ impl Incidents {
             due: BTreeSet::new(),
             known: BTreeMap::new(),
             changed: BTreeSet::new(),
+            gone: Vec::new(),
+            early: HashMap::new(),
             findings,
         }
     }
@@ -212,7 +218,9 @@ impl Incidents {
         let (after, gone) = (incident.due(), incident.phase == Phase::Gone);
         self.changed.insert(key);
         if gone {
-            self.live.remove(&key);
+            if let Some(incident) = self.live.remove(&key) {
+                self.bury(key, rule, &incident);
+            }
             self.reschedule(key, before, None);
         } else {
             self.reschedule(key, before, after);
@@ -254,32 +262,71 @@ impl Incidents {
 
     /// Hands out what changed since the last checkpoint.
     pub fn drain_changes(&mut self, sink: Sink<'_>) {
+        for (mut name, accounts) in std::mem::take(&mut self.gone) {
+            let length = name.len();
+            for account in accounts {
+                name.truncate(length);
+                Writer(&mut name).symbol(account);
+                sink(&name, None);
+            }
+        }
         let mut value = Vec::new();
         for key in std::mem::take(&mut self.changed) {
             let Some(rule) = self.rules.rules.get(usize::from(key.rule)) else { continue };
-            let name = state::record_key(rule, key.subject);
-            match self.live.get(&key) {
-                Some(incident) => {
-                    value.clear();
-                    incident.encode(&mut value);
+            let mut name = state::record_key(rule, key.subject);
+            let Some(incident) = self.live.get_mut(&key) else {
+                sink(&name, None);
+                continue;
+            };
+            value.clear();
+            incident.encode(&mut value);
+            sink(&name, Some(&value));
+            let length = name.len();
+            for account in std::mem::take(&mut incident.forgotten) {
+                name.truncate(length);
+                Writer(&mut name).symbol(account);
+                sink(&name, None);
+            }
+            for account in std::mem::take(&mut incident.touched) {
+                name.truncate(length);
+                Writer(&mut name).symbol(account);
+                value.clear();
+                if let Some(affected) = incident.affected.get(&account) {
+                    affected.encode(&mut value);
                     sink(&name, Some(&value));
                 }
-                None => sink(&name, None),
             }
         }
     }
 
-    /// Puts back one incident of a checkpoint; one whose rule is gone is left to the database.
+    /// Puts back one record of a checkpoint; one whose rule is gone is left to the database.
     pub fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), CorruptState> {
-        let (rule_name, subject) = state::read_key(key)?;
+        let (rule_name, subject, account) = state::read_key(key)?;
         let Some(rule) = self.rules.rules.iter().position(|rule| rule.name == rule_name) else {
             return Ok(());
         };
         let key = Key { rule: u16::try_from(rule).map_err(|_| CorruptState)?, subject };
-        let incident = Incident::decode(&mut Reader(value))?;
+        if let Some(account) = account {
+            let affected = Affected::decode(&mut Reader(value))?;
+            match self.live.get_mut(&key) {
+                Some(incident) => drop(incident.affected.insert(account, affected)),
+                None => self.early.entry(key).or_default().push((account, affected)),
+            }
+            return Ok(());
+        }
+        let mut incident = Incident::decode(&mut Reader(value))?;
+        incident.affected.extend(self.early.remove(&key).unwrap_or_default());
         self.reschedule(key, None, incident.due());
         self.live.insert(key, incident);
         Ok(())
+    }
+
+    /// An incident's accounts are forgotten with it.
+    fn bury(&mut self, key: Key, rule: &Rule, incident: &Incident) {
+        if !incident.affected.is_empty() || !incident.forgotten.is_empty() {
+            let accounts = incident.affected.keys().chain(&incident.forgotten).copied().collect();
+            self.gone.push((state::record_key(rule, key.subject), accounts));
+        }
     }
 }
 

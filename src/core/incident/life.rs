@@ -64,8 +64,14 @@ impl Incident {
                 let id = super::identity(rule, &subject, finding.since);
                 // Found again at the same moment, it is the same incident, and its numbering goes on.
                 let revision = if id == self.id { self.revision } else { 0 };
+                let affected = std::mem::take(&mut self.affected);
                 *self = Self::new(id, 0, subject, (finding.facts)(), finding, rule.incident.cooldown);
                 self.revision = revision;
+                if revision > 0 {
+                    self.affected = affected;
+                } else {
+                    self.forgotten = affected.into_keys().collect();
+                }
                 self.start(rule, finding.at, effects)
             }
         }
@@ -231,6 +237,7 @@ impl Incident {
             self.write_notice(rule, &account, &notice.template, Stage::Opened, at, effects);
         }
         self.affected.insert(symbol, account);
+        self.touched.insert(symbol);
         if self.affected_count() >= self.affected_reported.saturating_mul(4).max(16) {
             self.step(rule, TicketStep::Updated, at, effects);
         }
@@ -241,7 +248,9 @@ impl Incident {
         if let Some(facts) = self.facts.as_ref().filter(|facts| !facts.account_id.is_empty()) {
             let account =
                 Affected { account_id: facts.account_id.clone(), facts: Some(facts.clone()), told: false };
-            self.affected.entry(Symbol::of(&facts.account_id)).or_insert(account);
+            let symbol = Symbol::of(&facts.account_id);
+            self.affected.entry(symbol).or_insert(account);
+            self.touched.insert(symbol);
         }
     }
 
@@ -254,6 +263,7 @@ impl Incident {
             account.told = true;
             self.write_notice(rule, &account, &notice.template, Stage::Opened, at, effects);
             self.affected.insert(symbol, account);
+            self.touched.insert(symbol);
         }
     }
 

@@ -1,6 +1,6 @@
 //! What is remembered of one live incident, and its form in checkpoints.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use compact_str::CompactString;
 
@@ -73,6 +73,10 @@ pub struct Incident {
     pub cleared: Option<(Time, bool)>,
     pub cooldown: Span,
     pub affected: BTreeMap<Symbol, Affected>,
+    /// Which of them changed since the last checkpoint; each is a record of its own, since there may be many.
+    pub(super) touched: BTreeSet<Symbol>,
+    /// Accounts of an earlier incident of this subject, whose records the next checkpoint deletes.
+    pub(super) forgotten: Vec<Symbol>,
     /// Customers beyond the bound on `affected`: counted, not named.
     pub affected_unnamed: u32,
     pub affected_reported: u32,
@@ -106,6 +110,8 @@ impl Incident {
             cleared: None,
             cooldown,
             affected: BTreeMap::new(),
+            touched: BTreeSet::new(),
+            forgotten: Vec::new(),
             affected_unnamed: 0,
             affected_reported: 0,
             timer: None,
@@ -155,13 +161,6 @@ impl Incident {
             writer.bool(healthy);
         });
         writer.span(self.cooldown);
-        writer.unsigned(self.affected.len() as u64);
-        for (symbol, affected) in &self.affected {
-            writer.symbol(*symbol);
-            writer.text(&affected.account_id);
-            writer.option(affected.facts.as_deref(), |writer, facts| facts.encode(writer));
-            writer.bool(affected.told);
-        }
         writer.unsigned(u64::from(self.affected_unnamed));
         writer.unsigned(u64::from(self.affected_reported));
         writer.option(self.timer, Writer::time);
@@ -195,13 +194,6 @@ impl Incident {
         let settled_findings = reader.unsigned32()?;
         let cleared = reader.option(|reader| Ok((reader.time()?, reader.bool()?)))?;
         let cooldown = reader.span()?;
-        let mut affected = BTreeMap::new();
-        for _ in 0..reader.count()? {
-            let symbol = reader.symbol()?;
-            let account_id = CompactString::from(reader.text()?);
-            let facts = reader.option(Facts::decode)?.map(Box::new);
-            affected.insert(symbol, Affected { account_id, facts, told: reader.bool()? });
-        }
         let incident = Self {
             id,
             phase,
@@ -218,13 +210,32 @@ impl Incident {
             last_finding,
             cleared,
             cooldown,
-            affected,
+            affected: BTreeMap::new(),
+            touched: BTreeSet::new(),
+            forgotten: Vec::new(),
             affected_unnamed: reader.unsigned32()?,
             affected_reported: reader.unsigned32()?,
             timer: reader.option(Reader::time)?,
         };
         reader.end()?;
         Ok(incident)
+    }
+}
+
+impl Affected {
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        let mut writer = Writer(out);
+        writer.text(&self.account_id);
+        writer.option(self.facts.as_deref(), |writer, facts| facts.encode(writer));
+        writer.bool(self.told);
+    }
+
+    pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Self, CorruptState> {
+        let account_id = CompactString::from(reader.text()?);
+        let facts = reader.option(Facts::decode)?.map(Box::new);
+        let told = reader.bool()?;
+        reader.end()?;
+        Ok(Self { account_id, facts, told })
     }
 }
 
@@ -305,7 +316,11 @@ pub(super) fn record_key(rule: &Rule, subject: Symbol) -> Vec<u8> {
     key
 }
 
-pub(super) fn read_key(key: &[u8]) -> Result<(&str, Symbol), CorruptState> {
+/// The rule's name, the subject, and the account where the record is about one that the incident touches.
+pub(super) fn read_key(key: &[u8]) -> Result<(&str, Symbol, Option<Symbol>), CorruptState> {
     let mut reader = Reader(key);
-    Ok((reader.text()?, reader.symbol()?))
+    let (name, subject) = (reader.text()?, reader.symbol()?);
+    let account = if reader.0.is_empty() { None } else { Some(reader.symbol()?) };
+    reader.end()?;
+    Ok((name, subject, account))
 }
