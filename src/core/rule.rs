@@ -301,6 +301,11 @@ impl RuleSet {
 
 /// The detector of a rule that is judged per subject; [`None`] for kinds that are counted and summed instead.
 pub fn watch_for(rule: &Rule) -> Option<Box<dyn table::Watch>> {
-    let _ = rule;
-    None
+    let Rule { grace, lateness, .. } = *rule;
+    Some(match &rule.detect {
+        Detect::Frequency(settings) => {
+            Box::new(frequency::FrequencyWatch::new(settings.clone(), grace, lateness))
+        }
+        _ => return None,
+    })
 }
