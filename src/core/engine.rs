@@ -5,6 +5,8 @@
 
 mod checkpoint;
 mod spanning;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

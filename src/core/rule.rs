@@ -306,6 +306,7 @@ pub fn watch_for(rule: &Rule) -> Option<Box<dyn table::Watch>> {
         Detect::Frequency(settings) => {
             Box::new(frequency::FrequencyWatch::new(settings.clone(), grace, lateness))
         }
+        Detect::NewTerm(settings) => Box::new(new_term::NewTermWatch::new(settings.clone())),
         _ => return None,
     })
 }

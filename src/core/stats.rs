@@ -1,3 +1,4 @@
 //! Statistics that the detection kinds use. Special functions are evaluated when rules load, never per event.
 
 pub mod bounds;
+pub mod geodesy;

@@ -1,7 +1,19 @@
 //! `new_term`: a value, a combination or a place that this subject has not shown for a while.
+//!
+//! An event at time t is judged against the subject's events with t - window < time < t; it is what makes its values
+//! known from then on, whether or not they were new.
+
+#[cfg(test)]
+mod tests;
+mod watch;
 
 use crate::core::event::{TextField, TextSet};
 use crate::core::time::Span;
+
+pub use watch::NewTermWatch;
+
+/// The most fields that a rule may want to be new each by itself.
+pub const MOST_FIELDS: usize = 4;
 
 /// The settings of a new-term rule.
 #[derive(Clone, Debug)]
