@@ -37,6 +37,13 @@ impl Clocks {
         Self { shards, scope: Time::MIN }
     }
 
+    /// Goes on where a checkpoint left a shard.
+    pub fn resume(&mut self, shard: u32, now: Time) {
+        if let Some(clock) = self.shards.get_mut(&shard) {
+            clock.now = clock.now.max(now);
+        }
+    }
+
     /// An event with this time was read from an input.
     pub fn read(&mut self, shard: u32, topic: Topic, time: Time) {
         if let Some(clock) = self.shards.get_mut(&shard) {

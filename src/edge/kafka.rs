@@ -7,9 +7,11 @@ mod dead_letter;
 mod intake;
 mod native;
 mod probe;
+mod pulse;
 
 pub use align::{Input, Reading, Record};
 pub use client::{Cluster, ConnectError};
 pub use dead_letter::{DeadLetters, Reason};
 pub use intake::{Intake, IntakeFigures, IntakeSettings, Place, Waker};
 pub use probe::{Begin, Probe, Range, Source};
+pub use pulse::Pulse;

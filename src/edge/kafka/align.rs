@@ -28,6 +28,8 @@ pub struct Record<'a> {
     pub key: Option<&'a [u8]>,
     /// [`None`]: a tombstone.
     pub payload: Option<&'a [u8]>,
+    /// The headers of CloudEvents' binary mode: `ce_id`, `ce_type`, `ce_time`.
+    pub attributes: [Option<&'a str>; 3],
 }
 
 /// What is done with records, in the order in which they are read.
@@ -52,6 +54,8 @@ pub struct Input {
     pub next: i64,
     /// The offset after the last record that was taken from Kafka, read or held.
     pub taken: i64,
+    /// Nothing is read from here on.
+    pub stop_at: Option<i64>,
     /// Nothing is left in Kafka, as far as we know.
     at_end: bool,
     /// Its offset does not exist in Kafka, so that it can't be read on.
@@ -66,6 +70,7 @@ struct Held {
     timestamp: Option<Time>,
     key: Option<Box<[u8]>>,
     payload: Option<Box<[u8]>>,
+    attributes: Option<Box<[Option<String>; 3]>>,
 }
 
 impl Held {
@@ -85,6 +90,7 @@ impl Input {
             newest,
             next,
             taken: next,
+            stop_at: None,
             at_end: false,
             lost: false,
             unread: false,
@@ -92,8 +98,23 @@ impl Input {
         }
     }
 
+    /// Everything up to where it stops, or to the offset that is asked for, was read.
+    pub fn has_reached(&self, offset: i64) -> bool {
+        self.next >= offset
+    }
+
+    fn stops_here(&self) -> bool {
+        self.stop_at.is_some_and(|end| self.taken >= end)
+    }
+
+    /// What is not ours, or not known to be read to its end, may hold anything: its shard's time must not run on.
     fn has_unread(&self) -> bool {
-        self.active && (!self.at_end || !self.held.is_empty())
+        !self.active || !self.at_end || !self.held.is_empty()
+    }
+
+    /// Others of its shard wait for it.
+    fn holds_back(&self) -> bool {
+        self.active && !self.lost && self.has_unread()
     }
 
     /// Records are needed from Kafka before its shard can go on in order.
@@ -147,12 +168,22 @@ impl Aligner {
         let Some(input) = self.inputs.get_mut(index) else { return };
         if input.active != active {
             input.active = active;
-            input.at_end = false;
             self.held_bytes -= input.held.iter().map(Held::bytes).sum::<usize>();
             input.held.clear();
             input.taken = input.next;
+            input.at_end = input.stops_here();
         }
         self.tell(index, reading);
+    }
+
+    /// It is no longer known whether there is more to read: until Kafka says so again, there is.
+    pub fn doubt(&mut self, reading: &mut impl Reading) {
+        for index in 0..self.inputs.len() {
+            if let Some(input) = self.inputs.get_mut(index) {
+                input.at_end = input.stops_here();
+            }
+            self.tell(index, reading);
+        }
     }
 
     /// Takes a record from Kafka: reads it now, or holds it until its turn. Records that were taken before are ignored.
@@ -161,8 +192,12 @@ impl Aligner {
         if !input.active || record.offset < input.taken {
             return;
         }
+        if let Some(end) = input.stop_at.filter(|end| record.offset >= *end) {
+            return self.at_end(index, end, reading);
+        }
         input.taken = record.offset + 1;
-        input.at_end = false;
+        input.at_end = input.stops_here();
+        let ends = input.at_end;
         if !input.unread {
             self.tell(index, reading);
         }
@@ -172,11 +207,15 @@ impl Aligner {
         } else {
             self.hold(index, record);
         }
+        if ends {
+            self.tell(index, reading);
+        }
     }
 
     /// Kafka has nothing more for an input at the moment; `offset` is where its next record will be.
     pub fn at_end(&mut self, index: usize, offset: i64, reading: &mut impl Reading) {
         let Some(input) = self.inputs.get_mut(index) else { return };
+        let offset = input.stop_at.map_or(offset, |end| offset.min(end));
         if !input.active || offset < input.taken {
             return;
         }
@@ -244,7 +283,7 @@ impl Aligner {
     fn may_read(&self, input: &Input) -> bool {
         self.held_in(input.shard as usize)
             .filter_map(|other| self.inputs.get(other))
-            .all(|other| !other.has_unread() || other.lost || input.newest <= other.newest + SLACK)
+            .all(|other| !other.holds_back() || input.newest <= other.newest + SLACK)
     }
 
     fn lowest_held(&self, shard: usize) -> Option<usize> {
@@ -259,6 +298,8 @@ impl Aligner {
             timestamp: record.timestamp,
             key: record.key.map(Box::from),
             payload: record.payload.map(Box::from),
+            attributes: (record.attributes != [None; 3])
+                .then(|| Box::new(record.attributes.map(|attribute| attribute.map(str::to_owned)))),
         };
         self.held_bytes += held.bytes();
         if let Some(input) = self.inputs.get_mut(index) {
@@ -278,6 +319,10 @@ impl Aligner {
             timestamp: held.timestamp,
             key: held.key.as_deref(),
             payload: held.payload.as_deref(),
+            attributes: held
+                .attributes
+                .as_ref()
+                .map_or([None; 3], |attributes| attributes.each_ref().map(|attribute| attribute.as_deref())),
         };
         self.read(index, &record, reading);
         self.tell(index, reading);
@@ -305,3 +350,6 @@ impl Aligner {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

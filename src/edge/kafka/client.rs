@@ -12,8 +12,8 @@ use super::context::{Context, Watch};
 /// How long a question to the cluster may take before it counts as unreachable.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-/// Where the cluster is and what the operator wants of librdkafka.
-#[derive(Clone, Debug)]
+/// Where the cluster is and what the operator wants of librdkafka. Some options are secrets, so it is never printed.
+#[derive(Clone)]
 pub struct Cluster {
     pub brokers: Vec<String>,
     pub group: String,
@@ -32,6 +32,11 @@ pub enum ConnectError {
     Refused { brokers: String, what: String, source: Box<KafkaError>, last: Option<String> },
     #[error("there is no topic {topic} in kafka at {brokers}; create it, or correct topics.{key}")]
     NoTopic { topic: String, key: &'static str, brokers: String },
+    #[error(
+        "there is no topic {topic} in kafka at {brokers}, and it could not be created: {reason}; create it, or correct \
+         topics.{key}"
+    )]
+    CannotCreate { topic: String, key: &'static str, brokers: String, reason: String },
     #[error(
         "topics keyed by account need the same number of partitions, so that an account has the same partition in \
          each of them, but {}", counts(.0)
@@ -76,6 +81,8 @@ fn gap_advice(wanted: i64, low: i64) -> String {
 pub enum Role {
     /// Asks about topics and offsets.
     Probe,
+    /// Creates topics.
+    Admin,
     /// Belongs to the group and reads nothing.
     Member,
     /// Reads what the worker gives it.
@@ -121,6 +128,7 @@ impl Cluster {
                 // A record that came from Kafka must fit back into it; the broker has the last word on the size.
                 set("message.max.bytes", "100000000");
             }
+            Role::Admin => {}
             Role::Probe | Role::Member | Role::Reader | Role::Table => {
                 set("group.id", &self.group);
                 set("enable.auto.commit", "false");

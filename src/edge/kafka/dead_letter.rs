@@ -1,9 +1,9 @@
 //! The topic for records that can't be read: each goes there as it came, with the reason and its origin in headers.
 //!
-//! Sending is asynchronous; [`DeadLetters::is_settled`] says when everything so far has arrived, and no offset is
-//! committed before that.
+//! Sending is asynchronous; [`DeadLetters::has_arrived`] says when everything up to some point has arrived, and no
+//! offset is committed before that.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,25 +20,27 @@ use super::context::Context;
 /// How much of a record is kept when the broker refuses it for its size.
 const KEPT_OF_TOO_LARGE: usize = 64 << 10;
 /// Records that may be on their way; above it nothing more is read.
-const MOST_WAITING: u64 = 10_000;
+const MOST_WAITING: usize = 10_000;
 
 /// Where unreadable records go.
 pub struct DeadLetters {
     producer: BaseProducer<Deliveries>,
     topic: String,
-    sent: u64,
+    sent: usize,
 }
 
 /// Counts what has arrived, and keeps for another try what has not.
 #[derive(Debug, Default)]
 pub struct Deliveries {
     context: Context,
-    arrived: AtomicU64,
+    /// The numbers of the records that are on their way.
+    waiting: Mutex<BTreeSet<usize>>,
     refused: Mutex<Vec<Refused>>,
 }
 
 #[derive(Debug)]
 struct Refused {
+    number: usize,
     headers: OwnedHeaders,
     key: Option<Vec<u8>>,
     payload: Vec<u8>,
@@ -56,17 +58,18 @@ impl ClientContext for Deliveries {
 }
 
 impl ProducerContext for Deliveries {
-    type DeliveryOpaque = ();
+    type DeliveryOpaque = usize;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+    fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
         match result {
             Ok(_) => {
-                self.arrived.fetch_add(1, Ordering::Release);
+                self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
             }
             Err((error, message)) => {
                 let too_large = error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge);
                 tracing::warn!(%error, "an unreadable record did not reach the dead-letter topic yet");
                 let refused = Refused {
+                    number,
                     headers: message.headers().map(|headers| headers.detach()).unwrap_or_default(),
                     key: message.key().map(<[u8]>::to_vec),
                     payload: message.payload().unwrap_or_default().to_vec(),
@@ -105,10 +108,12 @@ impl DeadLetters {
             .insert(header("partition", &record.partition.to_string()))
             .insert(header("offset", &record.offset.to_string()));
         self.sent += 1;
+        let number = self.sent;
+        self.waiting_numbers().insert(number);
         let payload = record.payload.unwrap_or_default();
-        if !self.enqueue(headers.clone(), record.key, payload) {
+        if !self.enqueue(number, headers.clone(), record.key, payload) {
             let (key, payload) = (record.key.map(<[u8]>::to_vec), payload.to_vec());
-            self.refused().push(Refused { headers, key, payload, too_large: false });
+            self.refused().push(Refused { number, headers, key, payload, too_large: false });
         }
     }
 
@@ -126,15 +131,25 @@ impl DeadLetters {
                 let header = Header { key: "truncated-from", value: Some(&size) };
                 refused.headers = refused.headers.insert(header);
             }
-            if !self.enqueue(refused.headers.clone(), refused.key.as_deref(), &refused.payload) {
+            if !self.enqueue(
+                refused.number,
+                refused.headers.clone(),
+                refused.key.as_deref(),
+                &refused.payload,
+            ) {
                 self.refused().push(refused);
             }
         }
     }
 
-    /// Everything sent so far has arrived.
-    pub fn is_settled(&self) -> bool {
-        self.waiting() == 0
+    /// How many were sent so far; a point for [`DeadLetters::has_arrived`].
+    pub fn sent(&self) -> usize {
+        self.sent
+    }
+
+    /// Everything up to this point has arrived.
+    pub fn has_arrived(&self, point: usize) -> bool {
+        self.waiting_numbers().first().is_none_or(|number| *number > point)
     }
 
     /// Nothing more should be read until some of it has arrived.
@@ -142,16 +157,21 @@ impl DeadLetters {
         self.waiting() >= MOST_WAITING
     }
 
-    pub fn waiting(&self) -> u64 {
-        self.sent - self.producer.context().arrived.load(Ordering::Acquire)
+    pub fn waiting(&self) -> usize {
+        self.waiting_numbers().len()
     }
 
-    fn enqueue(&self, headers: OwnedHeaders, key: Option<&[u8]>, payload: &[u8]) -> bool {
-        let mut record = BaseRecord::<[u8], [u8]>::to(&self.topic).payload(payload).headers(headers);
+    fn enqueue(&self, number: usize, headers: OwnedHeaders, key: Option<&[u8]>, payload: &[u8]) -> bool {
+        let record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&self.topic, number);
+        let mut record = record.payload(payload).headers(headers);
         if let Some(key) = key {
             record = record.key(key);
         }
         self.producer.send(record).is_ok()
+    }
+
+    fn waiting_numbers(&self) -> MutexGuard<'_, BTreeSet<usize>> {
+        self.producer.context().waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn refused(&self) -> MutexGuard<'_, Vec<Refused>> {

@@ -31,6 +31,8 @@ pub struct Place {
     pub next: i64,
     /// The newest event time that was read from it before; [`Time::MIN`] when nothing was.
     pub newest: Time,
+    /// The offset after the last record when reading began.
+    pub end: i64,
 }
 
 /// What a worker is built from.
@@ -42,6 +44,8 @@ pub struct IntakeSettings {
     /// Records taken from a topic at once.
     pub batch: usize,
     pub held_bytes: usize,
+    /// Read nothing from the ends of the places on.
+    pub until_end: bool,
 }
 
 /// Reads records for one worker.
@@ -98,7 +102,10 @@ struct Reader {
 
 impl Intake {
     pub fn new(cluster: Cluster, settings: IntakeSettings, waker: Arc<Waker>) -> Result<Self, ConnectError> {
-        let inputs: Vec<_> = settings.places.iter().map(Input::from).collect();
+        let mut inputs: Vec<_> = settings.places.iter().map(Input::from).collect();
+        for (input, place) in inputs.iter_mut().zip(&settings.places) {
+            input.stop_at = settings.until_end.then_some(place.end);
+        }
         let aligner = Aligner::new(inputs, settings.held_bytes);
         let (mut member, member_watch) = cluster.client::<BaseConsumer<_>>(Role::Member, "member")?;
         wake_on_arrival(&mut member, &waker);
@@ -127,6 +134,14 @@ impl Intake {
             self.figures.rebalances += 1;
             tracing::info!(partitions = assigned.len(), "the group has shared out the partitions");
             self.follow(&assigned, reading);
+        }
+    }
+
+    /// The cluster was away: whether there is more to read is asked anew.
+    pub fn ask_again(&mut self, reading: &mut impl Reading) {
+        self.aligner.doubt(reading);
+        for reader in &self.readers {
+            reader.assign(&self.aligner);
         }
     }
 
@@ -183,9 +198,10 @@ impl Intake {
         self.aligner.inputs()
     }
 
-    /// Whether the group has given us anything to read.
-    pub fn is_assigned(&self) -> bool {
-        self.aligner.inputs().iter().any(|input| input.active)
+    /// The partitions that are ours to read, and all that there are.
+    pub fn assigned(&self) -> (usize, usize) {
+        let inputs = self.aligner.inputs();
+        (inputs.iter().filter(|input| input.active).count(), inputs.len())
     }
 
     pub fn held_bytes(&self) -> usize {
@@ -327,6 +343,7 @@ impl Reader {
                         timestamp: polled.timestamp(),
                         key: polled.key(),
                         payload: polled.payload(),
+                        attributes: polled.attributes(),
                     };
                     aligner.arrive(index, &record, reading);
                 }

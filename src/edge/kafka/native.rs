@@ -10,9 +10,10 @@ use std::ffi::CStr;
 use std::ptr::NonNull;
 
 use rdkafka::bindings::{
-    rd_kafka_consume_batch_queue, rd_kafka_get_watermark_offsets, rd_kafka_message_destroy,
-    rd_kafka_message_t, rd_kafka_message_timestamp, rd_kafka_queue_destroy, rd_kafka_queue_get_consumer,
-    rd_kafka_queue_t, rd_kafka_resp_err_t, rd_kafka_timestamp_type_t,
+    rd_kafka_consume_batch_queue, rd_kafka_get_watermark_offsets, rd_kafka_header_get_last,
+    rd_kafka_message_destroy, rd_kafka_message_headers, rd_kafka_message_t, rd_kafka_message_timestamp,
+    rd_kafka_queue_destroy, rd_kafka_queue_get_consumer, rd_kafka_queue_t, rd_kafka_resp_err_t,
+    rd_kafka_timestamp_type_t,
 };
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::types::RDKafkaErrorCode;
@@ -118,6 +119,27 @@ impl<'a> Polled<'a> {
         let millis = unsafe { rd_kafka_message_timestamp(self.0, &raw mut kind) };
         (millis >= 0 && kind != rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE)
             .then(|| Time::from_millis(millis))
+    }
+
+    /// The headers of CloudEvents' binary mode, where a record has any: `ce_id`, `ce_type`, `ce_time`.
+    pub fn attributes(self) -> [Option<&'a str>; 3] {
+        let mut headers = std::ptr::null_mut();
+        // SAFETY: the message is valid and the target outlives the call; the headers stay the message's own.
+        let code = unsafe { rd_kafka_message_headers(self.0, &raw mut headers) };
+        if code != rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return [None; 3];
+        }
+        [c"ce_id", c"ce_type", c"ce_time"].map(|name| {
+            let (mut value, mut length) = (std::ptr::null(), 0);
+            // SAFETY: the headers are valid as long as the message, the targets outlive the call.
+            let code =
+                unsafe { rd_kafka_header_get_last(headers, name.as_ptr(), &raw mut value, &raw mut length) };
+            let found = code == rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+            found
+                .then(|| self.bytes(value.cast(), length))
+                .flatten()
+                .and_then(|text| str::from_utf8(text).ok())
+        })
     }
 
     fn bytes(self, start: *const u8, length: usize) -> Option<&'a [u8]> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
@@ -11,6 +12,9 @@ use super::client::{ANSWER_WITHIN, Cluster, ConnectError, Role};
 use super::context::{Context, Watch};
 use crate::core::event::Topic;
 use crate::core::time::Time;
+
+/// An answer that takes longer counts as none when it is only asked whether the cluster is there.
+const PULSE_WITHIN: Duration = Duration::from_secs(2);
 
 /// One partition of one topic, by their numbers and names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,6 +67,41 @@ impl Probe {
             .collect();
         let unequal = keyed.windows(2).any(|pair| matches!(pair, [(_, one), (_, other)] if one != other));
         if unequal { Err(ConnectError::UnequalPartitions(keyed)) } else { Ok(counts) }
+    }
+
+    /// Whether the cluster answers soon and each partition of the topics has a broker that leads it.
+    pub fn is_whole(&self, topics: &[(Topic, String)]) -> bool {
+        topics.iter().all(|(_, name)| {
+            let metadata = self.consumer.fetch_metadata(Some(name), PULSE_WITHIN);
+            metadata.is_ok_and(|metadata| {
+                let topic = metadata.topics().iter().find(|topic| topic.name() == name);
+                topic.is_some_and(|topic| topic.partitions().iter().all(|partition| partition.leader() >= 0))
+            })
+        })
+    }
+
+    /// Makes a topic of ours with the cluster's own defaults, if it is not there.
+    pub async fn ensure_topic(&self, cluster: &Cluster, name: &str, key: &'static str) -> Result<(), ConnectError> {
+        if !matches!(self.partition_count(name, key), Err(ConnectError::NoTopic { .. })) {
+            return Ok(());
+        }
+        let (admin, watch) = cluster.client::<AdminClient<Context>>(Role::Admin, "admin")?;
+        let topic = NewTopic::new(name, -1, TopicReplication::Fixed(-1));
+        let options = AdminOptions::new().request_timeout(Some(self.answer_within));
+        let refused = |reason| {
+            let (topic, brokers) = (name.to_owned(), self.brokers.clone());
+            ConnectError::CannotCreate { topic, key, brokers, reason }
+        };
+        match admin.create_topics([&topic], &options).await {
+            Ok(results) => match results.into_iter().next() {
+                None | Some(Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => {
+                    tracing::info!(topic = name, "topic created");
+                    Ok(())
+                }
+                Some(Err((_, code))) => Err(refused(code.to_string())),
+            },
+            Err(error) => Err(refused(watch.last_failure().unwrap_or_else(|| error.to_string()))),
+        }
     }
 
     pub fn partition_count(&self, name: &str, key: &'static str) -> Result<u32, ConnectError> {

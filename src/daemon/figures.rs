@@ -1,0 +1,97 @@
+//! What a worker has done and how it stands, as it tells it about once a second to those who ask.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use super::pipeline::Counts;
+use crate::core::engine::EngineFigures;
+use crate::core::event::{EventType, Topic};
+use crate::edge::kafka::IntakeFigures;
+
+/// The figures of one worker, counted since its start.
+#[derive(Clone, Debug, Default)]
+pub struct Figures {
+    pub records: u64,
+    pub bytes: u64,
+    /// By event type: fresh, late, duplicate.
+    pub events: [[u64; 3]; EventType::ALL.len()],
+    pub rejected: BTreeMap<&'static str, u64>,
+    /// Records that Kafka has and that were not read yet, by topic and partition.
+    pub lag: Vec<(Topic, u32, i64)>,
+    pub intake: IntakeFigures,
+    /// Of the partitions those that are ours, and all.
+    pub assigned: (usize, usize),
+    pub held_bytes: usize,
+    /// Records that were read out of turn because too many were held.
+    pub overrun: u64,
+    pub failed_commits: u64,
+    pub dead_letters_waiting: usize,
+    pub checkpoints: u64,
+    pub checkpoint_bytes: u64,
+    pub engine: EngineFigures,
+    /// The cluster does not answer, or a partition has no leader.
+    pub cluster_away: bool,
+    /// The database can't be written to.
+    pub store_failing: bool,
+}
+
+impl Figures {
+    pub fn add(&mut self, counts: &Counts) {
+        self.records += counts.records;
+        self.bytes += counts.bytes;
+        for (sum, more) in self.events.iter_mut().flatten().zip(counts.events.iter().flatten()) {
+            *sum += more;
+        }
+        for (reason, count) in &counts.rejected {
+            *self.rejected.entry(reason).or_insert(0) += count;
+        }
+    }
+
+    pub fn lag_sum(&self) -> i64 {
+        self.lag.iter().map(|(_, _, lag)| lag).sum()
+    }
+
+    /// One line for the service manager.
+    pub fn status(&self) -> String {
+        let Self { records, checkpoints, .. } = self;
+        let state = match (self.store_failing, self.cluster_away, self.assigned) {
+            (true, _, _) => "waiting for the database",
+            (_, true, _) => "waiting for kafka",
+            (_, _, (0, _)) => "waiting for partitions",
+            _ => "reading",
+        };
+        format!("{state}; {records} records read, {} to read, {checkpoints} checkpoints", self.lag_sum())
+    }
+}
+
+/// Where the figures are left for others.
+#[derive(Debug, Default)]
+pub struct Board(Mutex<Figures>);
+
+impl Board {
+    pub fn post(&self, figures: Figures) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = figures;
+    }
+
+    pub fn read(&self) -> Figures {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_says_first_what_is_waited_for() {
+        let mut figures = Figures { assigned: (8, 8), ..Figures::default() };
+        figures.lag = vec![(Topic::Orders, 0, 5), (Topic::Orders, 1, 7)];
+        assert_eq!(figures.status(), "reading; 0 records read, 12 to read, 0 checkpoints");
+        figures.assigned = (0, 8);
+        assert!(figures.status().starts_with("waiting for partitions;"));
+        figures.cluster_away = true;
+        assert!(figures.status().starts_with("waiting for kafka;"));
+        figures.store_failing = true;
+        assert!(figures.status().starts_with("waiting for the database;"));
+    }
+}

@@ -1,0 +1,122 @@
+//! What happens to a record: decoded, shown to the engine, counted; or, unreadable, sent to the dead-letter topic.
+//!
+//! Nothing here allocates, takes a lock or reads a clock for an ordinary event; counts are handed on in bulk.
+
+use std::sync::Arc;
+
+use crate::core::clock::Clocks;
+use crate::core::engine::{Engine, Observed};
+use crate::core::event::decode::{Attributes, Decoder, RejectReason, Scratch};
+use crate::core::event::{EventType, Topic};
+use crate::core::time::{Span, Time};
+use crate::edge::kafka::{DeadLetters, Reading, Reason, Record};
+
+/// The way of a record through one worker.
+pub struct Pipeline {
+    pub decoder: Arc<Decoder>,
+    pub scratch: Scratch,
+    pub engine: Engine,
+    pub clocks: Clocks,
+    pub dead_letters: DeadLetters,
+    /// The names of the topics in Kafka.
+    pub names: Vec<(Topic, String)>,
+    pub max_ahead: Span,
+    pub counts: Counts,
+    /// The time of the record that led to the first of the effects that wait in the engine.
+    pub cause: Option<Time>,
+}
+
+/// Events since the counts were taken last.
+#[derive(Clone, Debug, Default)]
+pub struct Counts {
+    pub records: u64,
+    pub bytes: u64,
+    /// By event type: fresh, late, duplicate.
+    pub events: [[u64; 3]; EventType::ALL.len()],
+    pub rejected: Vec<(&'static str, u64)>,
+}
+
+impl Counts {
+    fn reject(&mut self, reason: &'static str) {
+        match self.rejected.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, count)) => *count += 1,
+            None => self.rejected.push((reason, 1)),
+        }
+    }
+
+    /// Adds what was counted since, and begins anew.
+    pub fn take(&mut self) -> Self {
+        std::mem::take(self)
+    }
+}
+
+impl Reading for Pipeline {
+    fn record(&mut self, record: &Record<'_>) -> Option<Time> {
+        let payload = record.payload.unwrap_or_default();
+        self.counts.records += 1;
+        self.counts.bytes += payload.len() as u64;
+        let [id, event_type, time] = record.attributes;
+        let decoded =
+            self.decoder.decode_with(payload, Attributes { id, event_type, time }, &mut self.scratch);
+        let mut event = match decoded {
+            Ok(event) => event,
+            Err(reason) => {
+                self.reject(record, reason);
+                return None;
+            }
+        };
+        let time = event.time;
+        if record.timestamp.is_some_and(|stored| time > stored + self.max_ahead) {
+            self.reject(record, RejectReason::TooFarAhead);
+            return None;
+        }
+        self.clocks.read(record.shard, record.topic, time);
+        let now = self.clocks.shard_time(record.shard);
+        let had_effects = self.engine.has_effects();
+        let observed = self.engine.observe(record.shard, &mut event, now);
+        if !had_effects && self.engine.has_effects() {
+            self.cause = record.timestamp;
+        }
+        if let Some(counts) = self.counts.events.get_mut(event.event_type as usize) {
+            counts[match observed {
+                Observed::Fresh => 0,
+                Observed::Late => 1,
+                Observed::Duplicate => 2,
+            }] += 1;
+        }
+        Some(time)
+    }
+
+    fn unread(&mut self, shard: u32, topic: Topic, unread: bool) {
+        self.clocks.set_unread(shard, topic, unread);
+    }
+}
+
+impl Pipeline {
+    /// Lets the time of every shard pass, and of the rules that span them. `idle`: monotonic time since the last call.
+    pub fn pass(&mut self, shards: u32, idle: Option<Span>) {
+        if let Some(elapsed) = idle {
+            self.clocks.idle(elapsed);
+        }
+        for shard in 0..shards {
+            let now = self.clocks.shard_time(shard);
+            self.engine.advance(shard, now);
+        }
+        let now = self.clocks.scope_time();
+        self.engine.advance_scope(now);
+    }
+
+    fn reject(&mut self, record: &Record<'_>, reason: RejectReason) {
+        self.counts.reject(reason.as_str());
+        let name = self.names.iter().find(|(topic, _)| *topic == record.topic);
+        let detail = reason.to_string();
+        self.dead_letters.send(
+            record,
+            Reason {
+                reason: reason.as_str(),
+                detail: &detail,
+                topic: name.map_or(record.topic.as_str(), |(_, name)| name.as_str()),
+            },
+        );
+    }
+}

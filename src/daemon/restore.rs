@@ -1,0 +1,72 @@
+//! What a restart takes up: the snapshot's records, and what only the database knows.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use crate::core::engine::{self, Engine};
+use crate::core::incident::KnownIncident;
+use crate::core::rule::RuleSet;
+use crate::core::time::{Span, Time};
+use crate::delivery::dispatch::Dispatcher;
+use crate::delivery::store::{Store, StoredIncident};
+use crate::edge::snapshot::{Checkpoint, Found, Log, Restored};
+
+/// The layout of the engine's records. To be raised when an older one can't be read any more.
+const STATE_LAYOUT: u32 = 1;
+
+pub fn open(directory: &Path) -> anyhow::Result<(Log, Found)> {
+    let (log, found) = Log::open(directory, STATE_LAYOUT)?;
+    if found.cut_bytes > 0 {
+        tracing::warn!(bytes = found.cut_bytes, "an unfinished checkpoint was cut off");
+    }
+    Ok((log, found))
+}
+
+/// Puts the records of the last checkpoint back. Those of rules that have changed or are gone are to be deleted.
+pub fn records(log: &Log, engine: &mut Engine) -> anyhow::Result<Restored> {
+    log.restore(|record| {
+        let restored = engine.restore(record.shard, record.key, record.value);
+        let restored = restored.map_err(|_| {
+            anyhow::anyhow!(
+                "the state of shard {} holds a record that this version cannot read; run the version that wrote it, \
+                 or move the folder away to begin without state",
+                record.shard
+            )
+        })?;
+        Ok::<_, anyhow::Error>(restored == engine::Restored::Kept)
+    })
+    .context("cannot restore the state (state.dir)")
+}
+
+/// Takes over the incidents and messages that the database knows and that can still matter.
+pub async fn known<S: Store>(
+    store: &S,
+    rules: &RuleSet,
+    checkpoint: Option<&Checkpoint>,
+    engine: &mut Engine,
+    dispatcher: &mut Dispatcher,
+) -> anyhow::Result<()> {
+    let times = checkpoint.into_iter().flat_map(|checkpoint| &checkpoint.shard_times);
+    let earliest = times.map(|(_, time)| *time).min().unwrap_or(Time::MIN);
+    let memory = rules.rules.iter().map(|rule| rule.incident.cooldown_max + rule.lateness).max();
+    let ended_after = earliest - memory.unwrap_or(Span::ZERO);
+    let incidents = store.known_incidents(ended_after).await.context("cannot read the incidents")?;
+    for incident in incidents {
+        engine.adopt(&known_incident(incident));
+    }
+    let notices = store.known_notices(ended_after).await.context("cannot read the messages")?;
+    dispatcher.restore(notices);
+    Ok(())
+}
+
+fn known_incident(stored: StoredIncident) -> KnownIncident {
+    KnownIncident {
+        id: stored.id,
+        rule: stored.rule,
+        subject: stored.subject,
+        since: stored.since,
+        ended_at: stored.ended_at,
+        revision: stored.revision,
+    }
+}
