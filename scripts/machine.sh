@@ -41,7 +41,7 @@ install_missing() {
             fi
         done
     done
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "${chosen[@]}" >&2
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "${chosen[@]}" >/dev/null
     missing_commands=()
     missing_packages=()
 }
@@ -65,7 +65,12 @@ need_rust() {
     local wanted have
     wanted=$(rust_version)
     PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
-    have=$(cd "$root" && cargo --version 2>/dev/null | cut -d' ' -f2) || true
+    # Installed here before, beside whatever is the default.
+    if command -v rustup >/dev/null && rustup toolchain list 2>/dev/null | grep -q "^$wanted-"; then
+        export RUSTUP_TOOLCHAIN=$wanted
+        return
+    fi
+    have=$(cd "$root" && RUSTUP_AUTO_INSTALL=0 cargo --version 2>/dev/null | cut -d' ' -f2) || true
     case $have in
     "$wanted" | "$wanted".*) return ;;
     esac
@@ -76,13 +81,14 @@ need_rust() {
     if command -v rustup >/dev/null; then
         rustup toolchain install "$wanted" --profile minimal --component clippy --component rustfmt >&2
     else
-        local installer
-        installer=$(mktemp)
-        curl -fsSL -o "$installer" \
+        local folder
+        folder=$(mktemp -d)
+        curl -fsSL -o "$folder/rustup-init" \
             "${RUSTUP_UPDATE_ROOT:-https://static.rust-lang.org/rustup}/dist/$(uname -m)-unknown-linux-gnu/rustup-init"
-        chmod +x "$installer"
-        "$installer" -y -q --no-modify-path --profile minimal --default-toolchain "$wanted" -c clippy -c rustfmt >&2
-        rm -f "$installer"
+        chmod +x "$folder/rustup-init"
+        "$folder/rustup-init" -y -q --no-modify-path --profile minimal --default-toolchain "$wanted" \
+            --component clippy --component rustfmt >&2
+        rm -rf "$folder"
     fi
     export RUSTUP_TOOLCHAIN=$wanted
 }

@@ -111,10 +111,13 @@ async fn rows(database: &Path, idle: Duration) -> Result<BTreeMap<String, i64>> 
     let mut last = Instant::now();
     // Before the first row the daemon may still be starting.
     while seen.is_empty() || last.elapsed() < idle {
-        let rows = sqlx::query("SELECT rowid, subject FROM tickets WHERE rowid > ? ORDER BY rowid")
-            .bind(newest)
-            .fetch_all(&mut connection)
-            .await?;
+        let rows = sqlx::query(
+            "SELECT tickets.rowid, subject FROM tickets JOIN incidents USING (id)
+                                WHERE tickets.rowid > ? ORDER BY tickets.rowid",
+        )
+        .bind(newest)
+        .fetch_all(&mut connection)
+        .await?;
         let now = micros()?;
         for row in rows {
             newest = row.try_get(0)?;
