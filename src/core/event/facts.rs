@@ -45,6 +45,27 @@ impl Facts {
 }
 
 impl Facts {
+    /// Writes the facts of an event as [`Facts::encode`] would, without making them first: most are never asked for.
+    pub fn encode_event(event: &Event<'_>, writer: &mut Writer<'_>) {
+        writer.byte(event.event_type as u8);
+        writer.time(event.time);
+        writer.text(event.text(TextField::AccountId).unwrap_or_default());
+        let texts = || {
+            let fields = TextField::ALL.into_iter();
+            let fields = fields.filter(|field| !matches!(field, TextField::Id | TextField::AccountId));
+            fields.filter_map(|field| Some((field, event.text(field)?)))
+        };
+        writer.unsigned(texts().count() as u64);
+        for (field, text) in texts() {
+            writer.byte(field as u8);
+            writer.text(text);
+        }
+        for field in [NumberField::Amount, NumberField::Quantity] {
+            let number = event.number(field);
+            writer.option(number, |writer, number| writer.0.extend_from_slice(&number.serialize()));
+        }
+    }
+
     pub fn encode(&self, writer: &mut Writer<'_>) {
         writer.byte(self.event_type as u8);
         writer.time(self.time);

@@ -1,9 +1,18 @@
 //! `deadline`: A not followed by B within T, per key.
+//!
+//! A start at *s* is met by an end with `s - lateness <= time < s + within`. The first start that is not met counts:
+//! it is missed at `s + within`, and until an end comes at or after that, later starts of the key say nothing new.
+
+mod overdue;
+mod pending;
+mod watch;
 
 use crate::core::event::{TextField, TextSet};
 use crate::core::time::Span;
 
 use super::condition::Condition;
+
+pub use watch::DeadlineWatch;
 
 /// The settings of a deadline rule.
 #[derive(Clone, Debug)]
@@ -19,3 +28,6 @@ impl Deadline {
         self.start.symbols().or(self.end.symbols()).or(TextSet::of(self.key))
     }
 }
+
+#[cfg(test)]
+mod tests;

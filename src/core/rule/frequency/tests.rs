@@ -54,6 +54,7 @@ fn check(settings: Frequency, events: &[Given], pass: i64, expected: &[&str]) {
     let new = || Box::new(FrequencyWatch::new(settings.clone(), seconds(5), seconds(120))) as Box<dyn Watch>;
     let mut pair = Pair::new(&new, seconds(120));
     for event in events {
+        pair.wait_for(event);
         pair.observe(event);
         pair.advance();
         pair.restart();
@@ -266,7 +267,7 @@ fn random_events(random: &mut Random, unless: bool) -> Vec<Given> {
 #[test]
 fn any_order_of_arrival_within_the_lateness_gives_the_findings_of_the_model() {
     let (mut findings, mut withdrawn, mut ends) = (0, 0, 0);
-    for seed in 0..4_000 {
+    for seed in 0..1_500 {
         let mut random = Random::new(seed);
         let settings = random_rule(&mut random);
         let events = random_events(&mut random, settings.unless.is_some());
@@ -315,7 +316,7 @@ fn any_order_of_arrival_within_the_lateness_gives_the_findings_of_the_model() {
         }
         withdrawn += pair.said.withdrawn;
     }
-    assert!(findings > 30_000 && withdrawn > 2_000 && ends > 5_000, "{findings} {withdrawn} {ends}");
+    assert!(findings > 15_000 && withdrawn > 1_000 && ends > 2_500, "{findings} {withdrawn} {ends}");
 }
 
 #[test]

@@ -68,7 +68,7 @@ pub fn given(subject: u64, event_type: EventType, time: Time, texts: &[(TextFiel
 
 /// Brings events into an order in which each is late by at most `lateness`.
 pub fn disordered(random: &mut Random, mut events: Vec<Given>, lateness: Span) -> Vec<Given> {
-    let share = random.between(0, 100);
+    let share = random.between(40, 100);
     let mut keyed: Vec<_> = events
         .drain(..)
         .map(|given| {
@@ -137,6 +137,12 @@ impl<'a> Pair<'a> {
         Moment { settled: self.newest - self.lateness, now: self.newest, late: false }
     }
 
+    /// Judges what is due before the event's time, as when time passes evenly.
+    pub fn wait_for(&mut self, given: &Given) {
+        self.newest = self.newest.max(given.event.time - Span::from_millis(1));
+        self.advance();
+    }
+
     pub fn observe(&mut self, given: &Given) -> Vec<Judged> {
         let late = given.event.time < self.newest - self.lateness;
         self.newest = self.newest.max(given.event.time);
@@ -194,8 +200,11 @@ impl<'a> Pair<'a> {
 
     /// Everything at random moments, then time until nothing can be due any more.
     pub fn run(mut self, random: &mut Random, events: &[Given], restarts: bool) -> Self {
-        let (advances, sweeps) = (random.between(20, 100), random.between(0, 100));
+        let (waits, advances, sweeps) = (random.percent(50), random.between(20, 100), random.between(0, 100));
         for given in events {
+            if waits {
+                self.wait_for(given);
+            }
             self.observe(given);
             if random.percent(advances) {
                 self.advance();
