@@ -306,7 +306,11 @@ pub fn watch_for(rule: &Rule) -> Option<Box<dyn table::Watch>> {
         Detect::Frequency(settings) => {
             Box::new(frequency::FrequencyWatch::new(settings.clone(), grace, lateness))
         }
+        Detect::Deadline(settings) => {
+            Box::new(deadline::DeadlineWatch::new(settings.clone(), grace, lateness))
+        }
+        Detect::Travel(settings) => Box::new(travel::TravelWatch::new(settings.clone(), grace, lateness)),
         Detect::NewTerm(settings) => Box::new(new_term::NewTermWatch::new(settings.clone())),
-        _ => return None,
+        Detect::Ratio(_) | Detect::Flatline(_) => return None,
     })
 }
