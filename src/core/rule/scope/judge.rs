@@ -237,7 +237,8 @@ impl ScopeJudge {
         let final_before = self.settled;
         self.settled = self.settled.max(self.steps.entry(settled));
         if self.started.is_none() {
-            let first = self.agenda.first().map_or(target, |(step, _)| target.min(*step));
+            let passed = self.steps.passed(passed);
+            let first = self.agenda.first().map_or(passed, |(step, _)| passed.min(*step));
             self.start_at(first);
         }
         let mut visited = std::mem::take(&mut self.visited);

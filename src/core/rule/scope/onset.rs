@@ -1,8 +1,9 @@
 //! When trouble began: the change point that explains the recent buckets best.
 //!
-//! With a share that was `healthy` before and is beyond the limit after, the likeliest change is where the sum of
-//! (hits - middle × trials) from there to the present is largest, the middle being half way between the two. That is the
-//! statistic of the CUSUM chart (Page 1954), read backward.
+//! With a share of p before and of q after, the likeliest change is where the sum of (hits - r × trials) from there to the
+//! present is largest, r being the share at which both are equally likely. That is the statistic of the CUSUM chart (Page
+//! 1954), read backward. p is what the buckets before the window show; q is not known, so a first pass takes the limit
+//! for it, and a second one the share that the first has found.
 
 use super::Side;
 
@@ -31,32 +32,57 @@ pub fn onset(
     window: i64,
     background: Background,
 ) -> i64 {
-    let Background { limit, side, min_samples } = background;
-    let recent = seen.filter(|seen| seen.step <= step && seen.step > step - 2 * window);
-    let (mut among, mut of) = (0i64, 0i64);
-    for bucket in recent.clone().filter(|bucket| bucket.step <= step - window) {
-        among += i64::from(bucket.among);
-        of += i64::from(bucket.of);
-    }
-    let nominal = match side {
-        Side::Above => limit / 2.0,
-        Side::Below => f64::midpoint(limit, 1.0),
+    // Trouble below a limit is trouble above its mirror image.
+    let (limit, mirrored) = match background.side {
+        Side::Above => (background.limit, false),
+        Side::Below => (1.0 - background.limit, true),
     };
-    let before = if among >= min_samples { of as f64 / among as f64 } else { nominal };
-    let healthy = match side {
-        Side::Above => before.min(limit),
-        Side::Below => before.max(limit),
-    };
-    let middle = f64::midpoint(limit, healthy);
+    let buckets = seen.filter(|seen| seen.step <= step && seen.step > step - 2 * window).map(|seen| Bucket {
+        step: seen.step,
+        trials: f64::from(seen.among),
+        hits: f64::from(if mirrored { seen.among.saturating_sub(seen.of) } else { seen.of }),
+    });
+    let earlier = buckets.clone().filter(|bucket| bucket.step <= step - window);
+    let (hits, trials) = sum(earlier);
+    let healthy =
+        if trials >= background.min_samples as f64 { (hits / trials).min(limit) } else { limit / 2.0 };
+    let first = change(buckets.clone(), step, indifferent(healthy, limit));
+    let (hits, trials) = sum(buckets.clone().filter(|bucket| bucket.step >= first));
+    let ill = (hits / trials.max(1.0)).max(limit);
+    change(buckets, step, indifferent(healthy, ill))
+}
+
+#[derive(Clone, Copy)]
+struct Bucket {
+    step: i64,
+    trials: f64,
+    hits: f64,
+}
+
+fn sum(buckets: impl Iterator<Item = Bucket>) -> (f64, f64) {
+    buckets.fold((0.0, 0.0), |(hits, trials), bucket| (hits + bucket.hits, trials + bucket.trials))
+}
+
+/// The bucket from which on the excess of hits over a share is largest; `step` where there is none.
+fn change(buckets: impl DoubleEndedIterator<Item = Bucket>, step: i64, share: f64) -> i64 {
     let (mut sum, mut best, mut began) = (0.0, 0.0, step);
-    for bucket in recent.rev() {
-        let excess = f64::from(bucket.of) - middle * f64::from(bucket.among);
-        sum += if side == Side::Above { excess } else { -excess };
+    for bucket in buckets.rev() {
+        sum += bucket.hits - share * bucket.trials;
         if sum > best {
             (best, began) = (sum, bucket.step);
         }
     }
     began
+}
+
+/// The share that is as likely under the one as under the other.
+fn indifferent(healthy: f64, ill: f64) -> f64 {
+    let (healthy, ill) = (healthy.clamp(0.001, 0.998), ill.clamp(0.002, 0.999));
+    if ill - healthy < 0.001 {
+        return f64::midpoint(healthy, ill);
+    }
+    let miss = ((1.0 - healthy) / (1.0 - ill)).ln();
+    miss / (miss + (ill / healthy).ln())
 }
 
 #[cfg(test)]

@@ -94,7 +94,8 @@ impl Test {
         }
     }
 
-    /// The health of what is in `wide` besides `narrow`, over the window and since the trouble of `narrow` began.
+    /// The health of what is in `wide` besides `narrow`, over the window and lately: since the trouble of `narrow` began,
+    /// or in a window's last part.
     pub fn rest(
         &self,
         limit: usize,
@@ -105,7 +106,15 @@ impl Test {
         let rest = wide.without(narrow);
         let Self::Share(share) = self else {
             let silent = self.fires(limit, rest);
-            let health = if silent { Health::Bad } else { Health::Good };
+            let latest = || {
+                let (wide, narrow) = since();
+                self.fires(limit, wide.without(narrow))
+            };
+            let health = match silent {
+                true => Health::Bad,
+                false if latest() => Health::Unknown,
+                false => Health::Good,
+            };
             return Rest { health, beyond: silent, badness: -(rest.among as f64) };
         };
         let (beyond, badness) = (share.is_beyond(limit, rest), share.badness(rest));

@@ -9,7 +9,8 @@
 //!   known to be (too few samples, or it looks bad but does not fire) C waits, since the wider one may follow in a few
 //!   steps; after a fifth of a window of waiting C is the one nevertheless.
 //! - **healthy** is a rest with `min_samples` in the window, within the limit, and within the limit *since C's trouble
-//!   began* as well: when a whole channel fails, the window's average is still good while its last minute is not.
+//!   began* as well: when a whole channel fails, the window's average is still good while its last minute is not. For
+//!   silence: a rest that is not silent in the window, nor in its last fifth.
 //! - **An open one stays** while it fires. It also stays, silently, while only slices fire that it explains (wider,
 //!   narrower, or overlapping within the same wider one), but no longer than a window after it last fired itself.
 //! - **A wider one takes over** from an open narrower one when it fires and a sibling fires as well or the rest is

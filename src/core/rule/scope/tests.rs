@@ -1,7 +1,10 @@
 //! Behaviour of shards and owner together: what is found, when, and about whom.
 
 mod checkpoint;
+mod customers;
+mod flatline;
 mod model;
 mod properties;
 mod ratio;
+mod slices;
 mod support;

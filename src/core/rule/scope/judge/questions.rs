@@ -67,8 +67,10 @@ impl View for ScopeJudge {
             return Rest::UNKNOWN;
         };
         let since = || {
-            let Some(background) = self.test.share_limit(narrow.limit) else { return Default::default() };
-            let from = self.onset(narrow, step, background);
+            let from = match self.test.share_limit(narrow.limit) {
+                Some(background) => self.onset(narrow, step, background),
+                None => step - self.spans.patience + 1,
+            };
             (wide.seen_between(from, step), narrow.seen_between(from, step))
         };
         self.test.rest(wide.limit, wide.counts(step), narrow.counts(step), since)

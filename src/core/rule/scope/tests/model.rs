@@ -79,6 +79,15 @@ impl Model<'_> {
         Time::from_millis(step * self.step.as_millis())
     }
 
+    fn entry(&self, time: Time) -> i64 {
+        let step = self.step.as_millis();
+        if self.is_flatline() {
+            time.as_millis().div_euclid(step) + 1
+        } else {
+            time.round_up(self.step).as_millis() / step
+        }
+    }
+
     fn is_flatline(&self) -> bool {
         matches!(self.rule.detect, Detect::Flatline(_))
     }
@@ -106,14 +115,7 @@ impl Model<'_> {
         let known = &self.subjects[&subject];
         let first = known.events.iter().map(|(time, _, _)| *time).min().unwrap();
         // The window is whole once it has passed since the step at which the first event entered.
-        let entered = if self.is_flatline() {
-            Time::from_millis(
-                (first.as_millis().div_euclid(self.step.as_millis()) + 1) * self.step.as_millis(),
-            )
-        } else {
-            first.round_up(self.step)
-        };
-        if self.test.needs_whole_window() && self.time(step) < entered + self.window {
+        if self.test.needs_whole_window() && self.time(step) < self.time(self.entry(first)) + self.window {
             return false;
         }
         let limit = self.test.limit_of(&self.rule.groups[usize::from(known.group)], &known.fields);
@@ -123,7 +125,7 @@ impl Model<'_> {
     fn seen(&self, subject: Symbol) -> Vec<Seen> {
         let mut seen: BTreeMap<i64, Seen> = BTreeMap::new();
         for (time, of, _) in &self.subjects[&subject].events {
-            let step = time.round_up(self.step).as_millis() / self.step.as_millis();
+            let step = self.entry(*time);
             let bucket = seen.entry(step).or_insert(Seen { step, among: 0, of: 0 });
             bucket.among += 1;
             bucket.of += u32::from(*of);
@@ -163,9 +165,11 @@ impl View for Model<'_> {
             &self.subjects[&wide].fields,
         );
         let since = || {
-            let background = self.test.share_limit(limit).unwrap();
             let window = self.window.as_millis() / self.step.as_millis();
-            let from = onset(self.seen(narrow).into_iter(), step, window, background);
+            let from = match self.test.share_limit(limit) {
+                Some(background) => onset(self.seen(narrow).into_iter(), step, window, background),
+                None => step - window / 5 + 1,
+            };
             let between = |subject| {
                 let seen = self.seen(subject).into_iter().filter(|seen| (from..=step).contains(&seen.step));
                 seen.fold(Counts::default(), |sum, seen| Counts {
