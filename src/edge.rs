@@ -3,3 +3,4 @@
 pub mod clock;
 pub mod kafka;
 pub mod snapshot;
+pub mod store;
