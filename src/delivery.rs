@@ -7,6 +7,7 @@ pub mod customers;
 pub mod dispatch;
 pub mod guard;
 pub mod notice;
+pub mod outbox;
 pub mod render;
 #[cfg(test)]
 pub mod samples;

@@ -250,23 +250,8 @@ pub struct StoreFigures {
     pub open_incidents: u64,
 }
 
-/// What delivery needs of a database.
-pub trait Store: Send + Sync {
-    /// Writes a batch in one transaction.
-    fn apply(&self, batch: &[Planned]) -> impl Future<Output = Result<Applied, StoreError>> + Send;
-
-    /// Incidents that are open or ended after a time.
-    fn known_incidents(
-        &self,
-        ended_after: Time,
-    ) -> impl Future<Output = Result<Vec<StoredIncident>, StoreError>> + Send;
-
-    /// The messages to customers about those incidents.
-    fn known_notices(
-        &self,
-        ended_after: Time,
-    ) -> impl Future<Output = Result<Vec<KnownNotice>, StoreError>> + Send;
-
+/// What the sender of messages needs of a database.
+pub trait OutboxStore: Send + Sync {
     /// Takes messages that are due at `now` out of the outbox for the time of the lease, oldest first.
     fn claim_due(
         &self,
@@ -290,6 +275,24 @@ pub trait Store: Send + Sync {
         attempt: u32,
         result: Attempt,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+}
+
+/// What delivery needs of a database.
+pub trait Store: OutboxStore {
+    /// Writes a batch in one transaction.
+    fn apply(&self, batch: &[Planned]) -> impl Future<Output = Result<Applied, StoreError>> + Send;
+
+    /// Incidents that are open or ended after a time.
+    fn known_incidents(
+        &self,
+        ended_after: Time,
+    ) -> impl Future<Output = Result<Vec<StoredIncident>, StoreError>> + Send;
+
+    /// The messages to customers about those incidents.
+    fn known_notices(
+        &self,
+        ended_after: Time,
+    ) -> impl Future<Output = Result<Vec<KnownNotice>, StoreError>> + Send;
 
     /// Lets the held messages of an incident (or of all) go, as far as a person may; says how many.
     fn release_held(

@@ -26,7 +26,7 @@ use crate::core::effect::IncidentId;
 use crate::core::time::Time;
 use crate::delivery::notice::NoticeId;
 use crate::delivery::store::{
-    ActionResult, Applied, Attempt, HandOver, KnownNotice, Outgoing, Planned, Store, StoreError,
+    ActionResult, Applied, Attempt, HandOver, KnownNotice, OutboxStore, Outgoing, Planned, Store, StoreError,
     StoreFigures, StoredIncident, TicketDetail, TicketFilter, TicketRow,
 };
 use crate::edge::store::lock::{Lock, LockError};
@@ -218,20 +218,7 @@ fn classify(error: sqlx::Error) -> StoreError {
     }
 }
 
-impl Store for SqliteStore {
-    async fn apply(&self, batch: &[Planned]) -> Result<Applied, StoreError> {
-        let rows = rows::encode(batch);
-        self.write(move |connection| Box::pin(apply::batch(connection, rows))).await
-    }
-
-    async fn known_incidents(&self, ended_after: Time) -> Result<Vec<StoredIncident>, StoreError> {
-        known::incidents(&self.readers, ended_after).await.map_err(classify)
-    }
-
-    async fn known_notices(&self, ended_after: Time) -> Result<Vec<KnownNotice>, StoreError> {
-        known::notices(&self.readers, ended_after).await.map_err(classify)
-    }
-
+impl OutboxStore for SqliteStore {
     async fn claim_due(&self, now: Time, limit: u32, lease: Duration) -> Result<Vec<Outgoing>, StoreError> {
         if !outbox::any_due(&self.readers, now).await.map_err(classify)? {
             return Ok(Vec::new());
@@ -254,6 +241,21 @@ impl Store for SqliteStore {
 
     async fn complete(&self, id: NoticeId, attempt: u32, result: Attempt) -> Result<bool, StoreError> {
         self.write(move |connection| Box::pin(outbox::complete(connection, id, attempt, result))).await
+    }
+}
+
+impl Store for SqliteStore {
+    async fn apply(&self, batch: &[Planned]) -> Result<Applied, StoreError> {
+        let rows = rows::encode(batch);
+        self.write(move |connection| Box::pin(apply::batch(connection, rows))).await
+    }
+
+    async fn known_incidents(&self, ended_after: Time) -> Result<Vec<StoredIncident>, StoreError> {
+        known::incidents(&self.readers, ended_after).await.map_err(classify)
+    }
+
+    async fn known_notices(&self, ended_after: Time) -> Result<Vec<KnownNotice>, StoreError> {
+        known::notices(&self.readers, ended_after).await.map_err(classify)
     }
 
     async fn release_held(
