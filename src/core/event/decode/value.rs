@@ -218,8 +218,8 @@ fn short_decimal(text: &[u8]) -> Option<Decimal> {
         }
     }
     let scale = point.map_or(0, |at| digits.len() - at - 1);
-    let value = Decimal::new(mantissa, u32::try_from(scale).ok()?);
-    Some(if negative { -value } else { value })
+    let mantissa = if negative { -mantissa } else { mantissa };
+    Some(Decimal::new(mantissa, u32::try_from(scale).ok()?))
 }
 
 /// A coordinate or distance; its precision is that of a map, so a float will do.
