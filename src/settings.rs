@@ -3,17 +3,34 @@
 //! Layers, later ones winning: defaults, the file, the environment (`FOREWARN__SECTION__KEY`), flags. Nothing else
 //! in the house reads the environment. A relative path is taken from the working directory.
 
+mod check;
+mod error;
+mod layers;
+mod raw;
 mod secret;
+mod show;
+mod strict;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::core::event::decode::EventSettings;
 use crate::core::time::{Span, Time};
+use crate::delivery::customers::Locale;
+use crate::delivery::dispatch::Mode;
+use crate::delivery::guard::Limits;
 
+pub use error::{Problem, SettingsError};
+pub use layers::{Layers, Sources};
 pub use secrecy::{ExposeSecret, SecretString};
 pub use secret::OptionValue;
+
+/// The whole configuration with comments, every key at its default or, where it has none, as an example.
+pub const EXAMPLE: &str = include_str!("settings/example.toml");
 
 /// The whole configuration, checked. Sections that a platform may lack are optional.
 #[derive(Clone, Debug)]
@@ -29,15 +46,47 @@ pub struct Settings {
     pub smtp: Option<SmtpSettings>,
     /// Mail addresses of departments, so that they hear of their tickets; `default` stands for all others.
     pub departments: BTreeMap<String, String>,
+    /// How records are read, fault table included.
+    pub events: EventSettings,
     pub notices: NoticeSettings,
     pub http: HttpSettings,
     pub log: LogSettings,
     /// The time zone of messages to staff and to customers whose own is not known.
     pub time_zone: String,
     /// The locale of messages to staff and to customers whose own is not known.
-    pub locale: String,
+    pub locale: Locale,
     /// How long a stop may take to drain before the process gives up.
     pub shutdown_timeout: Duration,
+}
+
+impl Settings {
+    /// Reads and checks all layers. The errors name file or variable, key, and what was expected.
+    pub fn load(sources: &Sources) -> Result<Self, SettingsError> {
+        Layers::read(sources)?.check()
+    }
+
+    /// Reads and checks a file, with the environment over it.
+    pub fn from_file(file: &std::path::Path) -> Result<Self, SettingsError> {
+        Self::load(&Sources { file: Some(file.to_owned()), ..Sources::default() })
+    }
+}
+
+impl Layers {
+    pub fn check(&self) -> Result<Settings, SettingsError> {
+        check::check(self)
+    }
+
+    /// What holds after all layers, as a configuration file; secrets read `***`. With `origin`, each line says where
+    /// its value comes from.
+    pub fn show(&self, origin: ShowOrigin) -> String {
+        show::show(self, origin)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShowOrigin {
+    Yes,
+    No,
 }
 
 #[derive(Clone, Debug)]
@@ -135,34 +184,14 @@ pub enum Tls {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoticeSettings {
-    pub mode: NoticeMode,
+    pub mode: Mode,
     /// Nothing older is sent; [`None`]: no limit.
     pub max_age: Option<Span>,
-    /// Messages to customers in one minute, all rules together; what is above is held.
-    pub per_minute: u32,
-    /// Messages to customers of one rule in one hour; what is above is held.
-    pub per_rule: u32,
-    /// Customers told of one incident; what is above is held.
-    pub per_incident: u32,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoticeMode {
-    Send,
-    /// Everything is written and nothing is sent until a person says so.
-    Hold,
-    /// No message is written at all.
-    Off,
-}
-
-impl NoticeMode {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Send => "send",
-            Self::Hold => "hold",
-            Self::Off => "off",
-        }
-    }
+    pub limits: Limits,
+    /// Who the messages come from, as customers know it.
+    pub brand: String,
+    /// A folder of templates that stand in for the shipped ones of the same name.
+    pub templates: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

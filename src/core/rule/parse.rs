@@ -22,6 +22,7 @@ pub use error::{Place, RuleError, Source};
 pub use examples::RuleTest;
 use fields::Reading;
 pub use set::check_set;
+pub use value::parse_duration;
 
 /// The largest rule file, in bytes; larger ones are an error.
 pub const MAX_FILE: usize = 16 * 1024 * 1024;
