@@ -2,10 +2,12 @@
 //!
 //! Exit codes: 0 ok, 1 failed, 2 usage, 3 lint.
 
+mod config;
 mod replay;
 mod score;
 mod setup;
 mod simulate;
+mod version;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -22,18 +24,22 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Config(config::Arguments),
     Replay(replay::ReplayArguments),
     #[command(hide = true)]
     Score(score::Arguments),
     Simulate(simulate::Arguments),
+    Version(version::Arguments),
 }
 
 /// Runs the verb that was asked for. A verb returns its exit code, or an error that is told here and ends with 1.
 pub fn run(arguments: Arguments) -> ExitCode {
     let result = match arguments.verb {
+        Verb::Config(arguments) => config::run(&arguments),
         Verb::Replay(arguments) => replay::run(&arguments),
         Verb::Score(arguments) => score::run(&arguments),
         Verb::Simulate(arguments) => simulate::run(&arguments),
+        Verb::Version(arguments) => version::run(&arguments),
     };
     result.unwrap_or_else(|error| {
         // Where stderr is gone, there is nobody left to tell.

@@ -1,5 +1,6 @@
 //! The edges: one module per neighbour (Kafka, the database, mail, …). They don't know each other; `daemon` joins them.
 
+pub mod build;
 pub mod clock;
 pub mod kafka;
 pub mod snapshot;
