@@ -3,6 +3,7 @@
 //! It knows no input or output, no wall clock, no threads and no async; nothing in it can fail for
 //! outside reasons. Imports point inward: `engine → desk, incident, scope → shard → rule → stats → event`.
 
+pub mod by_shard;
 pub mod clock;
 pub mod codec;
 pub mod desk;

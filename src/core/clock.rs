@@ -4,15 +4,14 @@
 //! have unread records, so that nothing which merely has not been read yet is ever declared missing. Only when all
 //! inputs are read to their end does time run on by itself. It never runs backward.
 
-use std::collections::BTreeMap;
-
+use crate::core::by_shard::ByShard;
 use crate::core::event::Topic;
 use crate::core::time::{Span, Time};
 
 /// The clocks of one worker: its shards, each with its inputs.
 #[derive(Clone, Debug, Default)]
 pub struct Clocks {
-    shards: BTreeMap<u32, ShardClock>,
+    shards: ByShard<ShardClock>,
     scope: Time,
 }
 
@@ -30,23 +29,21 @@ struct Input {
 
 impl Clocks {
     pub fn new(shards: &[u32]) -> Self {
-        let shards = shards
-            .iter()
-            .map(|shard| (*shard, ShardClock { inputs: [None; Topic::ALL.len()], now: Time::MIN }))
-            .collect();
+        let shards =
+            ByShard::new(shards, |_| ShardClock { inputs: [None; Topic::ALL.len()], now: Time::MIN });
         Self { shards, scope: Time::MIN }
     }
 
     /// Goes on where a checkpoint left a shard.
     pub fn resume(&mut self, shard: u32, now: Time) {
-        if let Some(clock) = self.shards.get_mut(&shard) {
+        if let Some(clock) = self.shards.get_mut(shard) {
             clock.now = clock.now.max(now);
         }
     }
 
     /// An event with this time was read from an input.
     pub fn read(&mut self, shard: u32, topic: Topic, time: Time) {
-        if let Some(clock) = self.shards.get_mut(&shard) {
+        if let Some(clock) = self.shards.get_mut(shard) {
             let input = clock.input(topic);
             input.newest = input.newest.max(time);
         }
@@ -54,7 +51,7 @@ impl Clocks {
 
     /// Whether an input has records that were not read yet.
     pub fn set_unread(&mut self, shard: u32, topic: Topic, unread: bool) {
-        if let Some(clock) = self.shards.get_mut(&shard) {
+        if let Some(clock) = self.shards.get_mut(shard) {
             clock.input(topic).unread = unread;
         }
     }
@@ -70,7 +67,7 @@ impl Clocks {
 
     /// Brings the shard's time up to date and returns it.
     pub fn shard_time(&mut self, shard: u32) -> Time {
-        self.shards.get_mut(&shard).map_or(Time::MIN, ShardClock::bring_up_to_date)
+        self.shards.get_mut(shard).map_or(Time::MIN, ShardClock::bring_up_to_date)
     }
 
     /// The time that every shard with unread records has passed.
@@ -90,7 +87,7 @@ impl Clocks {
 
     /// The input to read first: of those with unread records the one with the lowest time (ties: topic order).
     pub fn lowest(&self, shard: u32) -> Option<Topic> {
-        let clock = self.shards.get(&shard)?;
+        let clock = self.shards.get(shard)?;
         Topic::ALL
             .into_iter()
             .zip(clock.inputs)
@@ -102,7 +99,7 @@ impl Clocks {
 
     /// The newest event time read from an input; what a checkpoint stores.
     pub fn newest(&self, shard: u32, topic: Topic) -> Option<Time> {
-        let input = (*self.shards.get(&shard)?.inputs.get(topic as usize)?)?;
+        let input = (*self.shards.get(shard)?.inputs.get(topic as usize)?)?;
         (input.newest > Time::MIN).then_some(input.newest)
     }
 }

@@ -8,11 +8,11 @@ mod spanning;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use compact_str::CompactString;
 
+use crate::core::by_shard::ByShard;
 use crate::core::effect::{Effect, Subject};
 use crate::core::event::{Event, EventType, Facts, Symbol, TextField, TextSet, Topic};
 use crate::core::incident::cover::Cause;
@@ -42,7 +42,7 @@ pub enum Observed {
 pub struct Engine {
     rules: Arc<RuleSet>,
     plan: Plan,
-    shards: BTreeMap<u32, Shard>,
+    shards: ByShard<Shard>,
     scope: Scope,
     effects: Vec<Effect>,
     judged: Scratch,
@@ -136,7 +136,7 @@ impl Engine {
             now: Time::MIN,
             next_due: Time::MIN,
         };
-        let shards = shards.iter().map(|id| (*id, Shard::new(*id, &rules, &plan.reaches))).collect();
+        let shards = ByShard::new(shards, |shard| Shard::new(shard, &rules, &plan.reaches));
         Self {
             rules,
             plan,
@@ -165,7 +165,7 @@ impl Engine {
 
     fn apply(&mut self, shard: u32, event: &mut Event<'_>) -> Observed {
         event.symbolize(self.plan.symbols);
-        let Some(state) = self.shards.get_mut(&shard) else { return Observed::Duplicate };
+        let Some(state) = self.shards.get_mut(shard) else { return Observed::Duplicate };
         let newest = state.take_note(event);
         let (account, id) = (event.symbol(TextField::AccountId), event.symbol(TextField::Id));
         if state.duplicates.seen(account, id, newest) {
@@ -185,7 +185,7 @@ impl Engine {
     /// Shows an event to one rule.
     fn offer(&mut self, shard: u32, index: u16, rule: &Rule, event: &Event<'_>) {
         let place = usize::from(index);
-        let Some(state) = self.shards.get_mut(&shard) else { return };
+        let Some(state) = self.shards.get_mut(shard) else { return };
         let moment = state.moment(rule, self.plan.topics[place], Some(event));
         let at = event.time.max(state.now);
         match self.plan.reaches[place] {
@@ -223,7 +223,7 @@ impl Engine {
 
     /// A detector may have set a timer.
     fn note_due(&mut self, shard: u32, place: usize) {
-        if let Some(state) = self.shards.get_mut(&shard)
+        if let Some(state) = self.shards.get_mut(shard)
             && let Some(due) = state.watches[place].as_ref().and_then(|watch| watch.next_due())
         {
             state.next_due = state.next_due.min(due);
@@ -240,7 +240,7 @@ impl Engine {
         event: Option<&Event<'_>>,
         at: Time,
     ) {
-        let Some(state) = self.shards.get_mut(&shard) else { return };
+        let Some(state) = self.shards.get_mut(shard) else { return };
         let incidents = &mut self.scope.incidents;
         let join = |cause: &Cause, accounts: Vec<Affected>, effects: &mut Vec<Effect>| {
             incidents.affect(cause.key, accounts, at, effects);
@@ -253,7 +253,7 @@ impl Engine {
 
     fn resolve_local(&mut self, shard: u32, index: u16, rule: &Rule, event: &Event<'_>, at: Time) {
         let Some(condition) = &rule.incident.resolve_when else { return };
-        let Some(state) = self.shards.get_mut(&shard) else { return };
+        let Some(state) = self.shards.get_mut(shard) else { return };
         if state.incidents.is_empty() || !condition.holds(event) {
             return;
         }
@@ -265,18 +265,18 @@ impl Engine {
 
     /// Lets a shard's time pass. It never runs backward.
     pub fn advance(&mut self, shard: u32, now: Time) {
-        let Some(state) = self.shards.get_mut(&shard) else { return };
+        let Some(state) = self.shards.get_mut(shard) else { return };
         if now <= state.now {
             return;
         }
-        while let Some(state) = self.shards.get_mut(&shard)
+        while let Some(state) = self.shards.get_mut(shard)
             && state.next_due <= now
         {
             let due = state.next_due.max(state.now);
             state.now = due;
             self.fire(shard, due);
         }
-        if let Some(state) = self.shards.get_mut(&shard) {
+        if let Some(state) = self.shards.get_mut(shard) {
             state.now = now;
         }
         if now >= self.next_sweep {
@@ -292,7 +292,7 @@ impl Engine {
         let rules = Arc::clone(&self.rules);
         for (index, rule) in (0..).zip(&rules.rules) {
             let place = usize::from(index);
-            let Some(state) = self.shards.get_mut(&shard) else { return };
+            let Some(state) = self.shards.get_mut(shard) else { return };
             let moment = state.moment(rule, self.plan.topics[place], None);
             let Some(watch) = &mut state.watches[place] else { continue };
             if watch.next_due().is_none_or(|time| time > due) {
@@ -304,7 +304,7 @@ impl Engine {
             judged.clear();
             self.judged = judged;
         }
-        if let Some(state) = self.shards.get_mut(&shard) {
+        if let Some(state) = self.shards.get_mut(shard) {
             state.incidents.advance(due, &mut self.effects);
             state.reschedule();
         }
@@ -389,7 +389,7 @@ fn take_judgements(
     mut joined: impl FnMut(&Cause, Vec<Affected>, &mut Vec<Effect>),
 ) {
     let group = rule.groups.first().map_or(&[][..], Vec::as_slice);
-    for Judged { subject, verdict } in judged {
+    for (place, Judged { subject, verdict }) in judged.iter().enumerate() {
         let key = Key { rule: index, subject: *subject };
         let Verdict::Found { since, evidence } = *verdict else {
             state.incidents.judge(key, *verdict, at, effects);
@@ -402,7 +402,13 @@ fn take_judgements(
             (None, Some(event)) => subject_of(group, |field| event.text(field)),
             (None, None) => Subject::default(),
         };
-        let finding = Finding { key, since, evidence, at, started_at: since, subject: &name, facts: &facts };
+        let over_since = judged.iter().skip(place).find_map(|later| match later.verdict {
+            Verdict::Resolved { at } if later.subject == *subject => Some(at),
+            _ => None,
+        });
+        let started_at = since;
+        let finding =
+            Finding { key, since, evidence, at, started_at, over_since, subject: &name, facts: &facts };
         let outcome = state.incidents.find(&finding, effects);
         if outcome == Outcome::Fed || rule.incident.covered_by.is_empty() {
             continue;

@@ -52,6 +52,8 @@ pub struct Finding<'a> {
     pub at: Time,
     /// Where the trouble is estimated to have begun.
     pub started_at: Time,
+    /// It is over already, since this moment: the ticket opens and resolves at once, and nobody is told.
+    pub over_since: Option<Time>,
     /// The subject with its names; asked for only when an incident is made.
     pub subject: &'a dyn Fn() -> Subject,
     /// The event behind it; [`None`] for findings about many events.

@@ -116,8 +116,7 @@ impl Engine {
             self.scope.causes = self.scope.incidents.causes();
             return Ok(Restored::Kept);
         }
-        let state =
-            if shard == REKEYED { Some(&mut self.scope.rekeyed) } else { self.shards.get_mut(&shard) };
+        let state = if shard == REKEYED { Some(&mut self.scope.rekeyed) } else { self.shards.get_mut(shard) };
         let Some(state) = state else { return Ok(Restored::Stale) };
         let restored = match part {
             part if part == Part::Meta as u8 => Some(state.restore_meta(value)),

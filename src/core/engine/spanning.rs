@@ -89,6 +89,7 @@ impl Engine {
             evidence,
             at,
             started_at: judge.started_at(key.subject, since).unwrap_or(since),
+            over_since: None,
             subject: &name,
             facts: &|| None,
         };
@@ -104,16 +105,17 @@ impl Engine {
         let (started_at, id, subject) = (incident.started_at, incident.id, incident.subject.clone());
         let Some(rule) = self.rules.rules.get(usize::from(key.rule)) else { return };
         let cause = Cause { key, id, rule: rule.name.clone(), subject };
-        for shard in self.shards.values_mut() {
-            if let Some(counter) = &shard.counters[usize::from(key.rule)] {
-                let met = counter.symptoms_after(key.subject, started_at);
-                self.scope.incidents.affect(key, met.into_iter().map(affected), at, &mut self.effects);
-            }
-        }
+        // Those who were told of their own incident come first, so that they do not hear twice.
         for shard in self.shards.values_mut().chain([&mut self.scope.rekeyed]) {
             for explained in shard.incidents.explained_by(&cause) {
                 let accounts = shard.incidents.join(explained, &cause, at, &mut self.effects);
                 self.scope.incidents.affect(key, accounts, at, &mut self.effects);
+            }
+        }
+        for shard in self.shards.values_mut() {
+            if let Some(counter) = &shard.counters[usize::from(key.rule)] {
+                let met = counter.symptoms_after(key.subject, started_at);
+                self.scope.incidents.affect(key, met.into_iter().map(affected), at, &mut self.effects);
             }
         }
         if !self.scope.causes.iter().any(|known| known.key == key) {

@@ -45,7 +45,10 @@ impl Incident {
             }
             Phase::Open => {
                 self.remember(finding);
-                self.cleared = None;
+                // A late finding from before the end says nothing about what came after it.
+                if self.cleared.is_some_and(|(cleared, _)| finding.since >= cleared) {
+                    self.cleared = None;
+                }
                 self.arm(rule);
                 Outcome::Fed
             }

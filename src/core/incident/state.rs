@@ -107,7 +107,7 @@ impl Incident {
             findings: vec![finding.since],
             settled_findings: 0,
             last_finding: finding.since,
-            cleared: None,
+            cleared: finding.over_since.map(|since| (since, true)),
             cooldown,
             affected: BTreeMap::new(),
             touched: BTreeSet::new(),

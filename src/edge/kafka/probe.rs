@@ -81,7 +81,12 @@ impl Probe {
     }
 
     /// Makes a topic of ours with the cluster's own defaults, if it is not there.
-    pub async fn ensure_topic(&self, cluster: &Cluster, name: &str, key: &'static str) -> Result<(), ConnectError> {
+    pub async fn ensure_topic(
+        &self,
+        cluster: &Cluster,
+        name: &str,
+        key: &'static str,
+    ) -> Result<(), ConnectError> {
         if !matches!(self.partition_count(name, key), Err(ConnectError::NoTopic { .. })) {
             return Ok(());
         }
