@@ -19,6 +19,8 @@ COPY --from=build /src/target/release/forewarn /usr/bin/forewarn
 COPY --from=build /src/rules /etc/forewarn/rules
 COPY --from=build /src/deploy/forewarn.toml /etc/forewarn/forewarn.toml
 COPY --from=build /src/LICENSE /usr/share/doc/forewarn/LICENSE
+# Relative paths of the configuration (database, snapshots) count from here; the rules stay beside the configuration.
+ENV FOREWARN__RULES__PATH=/etc/forewarn/rules FOREWARN__HTTP__LISTEN=0.0.0.0:9290
 USER forewarn
 WORKDIR /var/lib/forewarn
 VOLUME /var/lib/forewarn
