@@ -4,6 +4,7 @@
 
 mod config;
 mod replay;
+mod run;
 mod score;
 mod setup;
 mod simulate;
@@ -26,6 +27,7 @@ pub struct Arguments {
 enum Verb {
     Config(config::Arguments),
     Replay(replay::ReplayArguments),
+    Run(run::Arguments),
     #[command(hide = true)]
     Score(score::Arguments),
     Simulate(simulate::Arguments),
@@ -37,6 +39,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
     let result = match arguments.verb {
         Verb::Config(arguments) => config::run(&arguments),
         Verb::Replay(arguments) => replay::run(&arguments),
+        Verb::Run(arguments) => run::run(&arguments),
         Verb::Score(arguments) => score::run(&arguments),
         Verb::Simulate(arguments) => simulate::run(&arguments),
         Verb::Version(arguments) => version::run(&arguments),

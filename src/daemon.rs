@@ -22,14 +22,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::core::clock::Clocks;
 use crate::core::event::Topic;
-use crate::core::event::decode::{Decoder, EventSettings, Scratch};
-use crate::core::rule::RuleSet;
+use crate::core::event::decode::{Decoder, Scratch};
+use crate::core::rule::{Audience, Rule, RuleSet};
 use crate::core::time::Span;
-use crate::delivery::customers::Customers;
+use crate::delivery::customers::{Customers, Nobody};
 use crate::delivery::dispatch::{Dispatcher, NoticeSettings};
 use crate::delivery::store::Store;
 use crate::edge::kafka::{Cluster, DeadLetters, Intake, IntakeSettings, Probe, Pulse, Waker};
 use crate::edge::snapshot::SnapshotWriter;
+use crate::edge::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::settings::{KafkaSettings, Settings, TopicSettings};
 use control::Control;
 use effects::{Durable, EffectWriter, WAITING_BATCHES};
@@ -41,8 +42,6 @@ use worker::{Progress, Worker, WorkerSettings};
 pub struct Setup {
     pub settings: Settings,
     pub rules: Arc<RuleSet>,
-    pub events: EventSettings,
-    pub notices: NoticeSettings,
 }
 
 /// What is asked of one run.
@@ -59,31 +58,26 @@ pub struct RunOptions {
 const CHECKPOINT_SHARE: f64 = 0.6;
 
 /// Runs the daemon until it is stopped.
-pub fn run<S>(
-    setup: Setup,
-    store: S,
-    customers: Arc<dyn Customers>,
-    options: RunOptions,
-) -> anyhow::Result<()>
-where
-    S: Store + Clone + 'static,
-{
+pub fn run(setup: Setup, options: RunOptions) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let result = runtime.block_on(serve(setup, store, customers, options));
+    let result = runtime.block_on(async {
+        let store = SqliteStore::open(&setup.settings.store.path, SqliteOptions::default()).await?;
+        let result = serve(&setup, store.clone(), options).await;
+        // What was handed in is written, and the next start finds the file free.
+        if tokio::time::timeout(LAST_MOMENTS, store.finish()).await.is_err() {
+            tracing::warn!("the database did not close in time");
+        }
+        result
+    });
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
 }
 
-async fn serve<S>(
-    setup: Setup,
-    store: S,
-    customers: Arc<dyn Customers>,
-    options: RunOptions,
-) -> anyhow::Result<()>
+async fn serve<S>(setup: &Setup, store: S, options: RunOptions) -> anyhow::Result<()>
 where
     S: Store + Clone + 'static,
 {
@@ -93,7 +87,8 @@ where
     let durable = Arc::new(Durable::default());
     let give_up = CancellationToken::new();
     let (batches, queue) = mpsc::channel(WAITING_BATCHES);
-    let mut dispatcher = Dispatcher::new(setup.notices.clone(), customers);
+    let customers: Arc<dyn Customers> = Arc::new(Nobody);
+    let mut dispatcher = Dispatcher::new(notice_settings(setup), customers);
     let board = Arc::new(Board::default());
     let parts = Parts {
         waker: Arc::clone(&waker),
@@ -101,7 +96,7 @@ where
         durable: Arc::clone(&durable),
         board: Arc::clone(&board),
     };
-    let worker = build_worker(&setup, &store, &mut dispatcher, options, batches, parts).await?;
+    let worker = build_worker(setup, &store, &mut dispatcher, options, batches, parts).await?;
     let writer = EffectWriter {
         store,
         dispatcher,
@@ -176,7 +171,8 @@ async fn build_worker<S: Store>(
     batches: mpsc::Sender<effects::Batch>,
     parts: Parts,
 ) -> anyhow::Result<Worker> {
-    let Setup { settings, rules, events, .. } = setup;
+    let Setup { settings, rules } = setup;
+    let events = &settings.events;
     let topics = topics(&settings.topics);
     anyhow::ensure!(
         !topics.is_empty(),
@@ -267,6 +263,18 @@ fn topics(settings: &TopicSettings) -> Vec<(Topic, String)> {
         (Topic::Catalog, &settings.catalog),
     ];
     named.into_iter().filter_map(|(topic, name)| Some((topic, name.clone()?))).collect()
+}
+
+fn notice_settings(setup: &Setup) -> NoticeSettings {
+    let Setup { settings, rules } = setup;
+    let to_manager = |rule: &&Rule| rule.notice.as_ref().is_some_and(|notice| notice.to == Audience::Manager);
+    NoticeSettings {
+        mode: settings.notices.mode,
+        limits: settings.notices.limits,
+        locale: settings.locale,
+        manager_rules: rules.rules.iter().filter(to_manager).map(|rule| rule.name.clone()).collect(),
+        staff_mail: !settings.departments.is_empty() && settings.smtp.is_some(),
+    }
 }
 
 fn cluster(settings: &KafkaSettings) -> Cluster {

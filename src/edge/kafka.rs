@@ -8,6 +8,7 @@ mod intake;
 mod native;
 mod probe;
 mod pulse;
+mod table;
 
 pub use align::{Input, Reading, Record};
 pub use client::{Cluster, ConnectError};
@@ -15,3 +16,4 @@ pub use dead_letter::{DeadLetters, Reason};
 pub use intake::{Intake, IntakeFigures, IntakeSettings, Place, Waker};
 pub use probe::{Begin, Probe, Range, Source};
 pub use pulse::Pulse;
+pub use table::{Follower, Table};

@@ -166,7 +166,10 @@ fn each_mistake_is_told_with_its_place_its_key_and_what_was_expected() {
         ),
         ("[kafak]\ngroup = \"a\"", "forewarn.toml:1: kafak: unknown key \"kafak\"; did you mean \"kafka\"?"),
         ("[kafka]\ngroup = 7", "forewarn.toml:2: kafka.group: expected a text, found the number 7"),
-        ("[kafka]\nworkers = \"1\"", "forewarn.toml:2: kafka.workers: expected a whole number up to 4294967295, found the text \"1\""),
+        (
+            "[kafka]\nworkers = \"1\"",
+            "forewarn.toml:2: kafka.workers: expected a whole number up to 4294967295, found the text \"1\"",
+        ),
         (
             "[kafka]\nworkers = 2",
             "forewarn.toml:2: kafka.workers: is 2, but this version runs one worker per process; expected 1",

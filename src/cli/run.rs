@@ -1,0 +1,39 @@
+//! `forewarn run`: the daemon.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::core::rule::parse::LoadOptions;
+use crate::daemon::{self, RunOptions, Setup};
+use crate::settings::{Settings, Sources};
+
+/// Read events from Kafka, open tickets, tell customers
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  forewarn run -c forewarn.toml
+  forewarn run -c forewarn.toml --until-end        read to the present ends of the topics, then stop
+
+SIGTERM and SIGINT stop it with everything durable (within shutdown_timeout); a second signal ends it at once.")]
+pub(super) struct Arguments {
+    /// The configuration file; without it, the defaults and the environment
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Stop by itself, everything durable, at the offsets that are the ends now
+    #[arg(long)]
+    until_end: bool,
+    /// Where retention has taken records that were to be read next, go on at the oldest that is left
+    #[arg(long)]
+    accept_gaps: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let settings = Settings::load(&Sources { file: arguments.config.clone(), ..Sources::default() })?;
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let options = LoadOptions { extra: settings.events.extra.clone() };
+    let rules = super::setup::rule_set(&settings.rules.path, &options)?;
+    let options = RunOptions { until_end: arguments.until_end, accept_gaps: arguments.accept_gaps };
+    daemon::run(Setup { settings, rules }, options)?;
+    Ok(ExitCode::SUCCESS)
+}
