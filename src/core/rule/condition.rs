@@ -4,6 +4,7 @@
 //! nothing and hashes nothing.
 
 mod error;
+mod fold;
 mod lex;
 mod lower;
 mod syntax;

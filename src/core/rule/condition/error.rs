@@ -29,16 +29,17 @@ impl ConditionError {
     }
 }
 
-/// The name among `known` that a slip of the finger turns into `written`, if there is one close enough.
+/// The name among `known` that a slip of the finger turns into `written`, or that was cut short or drawn out.
 pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let written = written.to_lowercase();
+    let is_cut = |name: &str| {
+        let shorter = written.len().min(name.len());
+        shorter >= 4 && (name.starts_with(&written) || written.starts_with(name))
+    };
     known
         .into_iter()
-        .map(|name| (strsim::damerau_levenshtein(&written, name), name))
+        .map(|name| (if is_cut(name) { 1 } else { strsim::damerau_levenshtein(&written, name) }, name))
         .filter(|(distance, name)| *distance <= (name.chars().count().max(3) / 3).min(3))
-        // Of two that are as near, the one that was merely cut short or drawn out.
-        .min_by_key(|(distance, name)| {
-            (*distance, !(name.starts_with(&written) || written.starts_with(name)))
-        })
+        .min_by_key(|(distance, name)| (*distance, !is_cut(name)))
         .map(|(_, name)| name)
 }

@@ -85,7 +85,8 @@ impl Place {
         let margin = " ".repeat(number.len());
         let (indent, carets) = (" ".repeat(self.indent), "^".repeat(self.width));
         let note = if note.is_empty() { String::new() } else { format!(" {note}") };
-        format!("{margin} |\n{number} | {}\n{margin} | {indent}{carets}{note}", self.shown)
+        let line = format!("{number} | {}", self.shown);
+        format!("{margin} |\n{}\n{margin} | {indent}{carets}{note}", line.trim_end())
     }
 }
 

@@ -15,6 +15,8 @@ use crate::core::time::{Span, Time};
 
 /// The most events of one test, repetitions included.
 const MAX_EVENTS: u32 = 100_000;
+/// The most repetitions of one expectation.
+const MAX_REPEATED: u32 = 1_000;
 
 /// A test as it was written.
 #[derive(Clone, Debug)]
@@ -65,6 +67,18 @@ impl TestEvent {
         self.texts.iter().find(|(name, _)| *name == field).map(|(_, text)| text.as_str())
     }
 
+    /// The event in its n-th repetition.
+    #[must_use]
+    pub fn numbered(&self, number: u32) -> Self {
+        let mut event = self.clone();
+        for (_, text) in &mut event.texts {
+            if text.contains("{n}") {
+                *text = numbered(text, number);
+            }
+        }
+        event
+    }
+
     /// The event at a moment. `id` is used where the test gives none, `fault` where it gives neither fault nor code.
     pub fn event<'a>(&'a self, id: &'a str, time: Time, fault: Fault) -> Event<'a> {
         let mut event = Event::new(self.event_type, time);
@@ -89,7 +103,7 @@ pub struct Expectation {
     /// Which rule does it, where several are loaded.
     pub rule: Option<String>,
     /// Fields of the subject that are given; the others may be anything.
-    pub subject: Vec<(String, String)>,
+    pub subject: Vec<(TextField, String)>,
     pub account_id: Option<String>,
     pub at: Option<When>,
     pub by: Option<When>,
@@ -149,7 +163,7 @@ pub fn tests(node: &Node, rule: Option<&str>, reading: &mut Reading<'_>) -> Vec<
 
 fn test(node: &Node, rule: Option<&str>, reading: &mut Reading<'_>) -> Option<RuleTest> {
     let mut fields = Fields::of(node, "a test", reading)?;
-    let name_node = fields.need("name", reading);
+    let name_node = fields.need("name");
     let name = name_node.and_then(|node| reading.words(node, "a sentence about what is tested"));
     let mut with = Vec::new();
     if let Some(node) = fields.take("with") {
@@ -160,7 +174,7 @@ fn test(node: &Node, rule: Option<&str>, reading: &mut Reading<'_>) -> Option<Ru
         }
     }
     let history = fields.take("history").map(|node| steps(node, reading)).unwrap_or_default();
-    let events_node = fields.need("events", reading);
+    let events_node = fields.need("events");
     let events = events_node.map(|node| steps(node, reading)).unwrap_or_default();
     if let Some(node) =
         events_node.filter(|node| matches!(&node.value, Value::List(items) if items.is_empty()))
@@ -172,7 +186,7 @@ fn test(node: &Node, rule: Option<&str>, reading: &mut Reading<'_>) -> Option<Ru
         reading
             .report(&fields.key_span("events"), format!("{count} events; at most {MAX_EVENTS} are allowed"));
     }
-    let expect_node = fields.need("expect", reading);
+    let expect_node = fields.need("expect");
     let expect = expect_node.map(|node| expectations(node, rule, reading)).unwrap_or_default();
     let expect_place = reading.source.place(&fields.key_span("expect"));
     let place = reading.source.place(&name_node.map_or(fields.head(), |node| node.span.clone()));
@@ -196,7 +210,7 @@ fn step(node: &Node, reading: &mut Reading<'_>) -> Option<Step> {
     let at = match (at_node, time_node) {
         (Some(node), None) | (None, Some(node)) => when(node, reading),
         (None, None) => {
-            fields.missing("at", reading);
+            fields.missing(&["at"], reading);
             None
         }
         (Some(_), Some(_)) => {
@@ -220,7 +234,10 @@ fn step(node: &Node, reading: &mut Reading<'_>) -> Option<Step> {
 }
 
 fn event(mut fields: Fields<'_>, reading: &mut Reading<'_>) -> Option<TestEvent> {
-    let type_node = fields.need("type", reading);
+    let type_node = fields.take("type");
+    if type_node.is_none() {
+        fields.missing(&["type"], reading);
+    }
     let event_type = type_node.and_then(|node| event_type(node, reading));
     let fault = match fields.take("fault") {
         None => None,
@@ -312,8 +329,8 @@ fn geo(node: &Node, event: &mut TestEvent, reading: &mut Reading<'_>) {
             event.location = Some(event::Place { latitude, longitude, accuracy_km });
         }
         (None, None) | (Some(None), _) | (_, Some(None)) => {}
-        (Some(_), None) => fields.missing("longitude", reading),
-        (None, Some(_)) => fields.missing("latitude", reading),
+        (Some(_), None) => fields.missing(&["longitude"], reading),
+        (None, Some(_)) => fields.missing(&["latitude"], reading),
     }
     fields.finish(reading);
 }
@@ -323,11 +340,37 @@ fn expectations(node: &Node, rule: Option<&str>, reading: &mut Reading<'_>) -> V
         reading.expected("a list of effects, or [] for none at all", node);
         return Vec::new();
     };
-    items.iter().filter_map(|item| expectation(item, rule, reading)).collect()
+    items.iter().flat_map(|item| expectation(item, rule, reading)).collect()
 }
 
-fn expectation(node: &Node, rule: Option<&str>, reading: &mut Reading<'_>) -> Option<Expectation> {
-    let mut fields = Fields::of(node, "an expected effect", reading)?;
+/// One expectation, or as many as it is to be repeated.
+fn expectation(node: &Node, rule: Option<&str>, reading: &mut Reading<'_>) -> Vec<Expectation> {
+    let Some(mut fields) = Fields::of(node, "an expected effect", reading) else { return Vec::new() };
+    let repeat = fields.take("repeat").map_or(Some(1), |node| reading.whole(node, 1..=MAX_REPEATED));
+    let expected = one_expectation(node, fields, rule, reading);
+    let (Some(expected), Some(repeat)) = (expected, repeat) else { return Vec::new() };
+    if repeat == 1 {
+        return vec![expected];
+    }
+    let numbered = |number: u32| Expectation {
+        account_id: expected.account_id.as_ref().map(|account| numbered(account, number)),
+        subject: expected.subject.iter().map(|(field, value)| (*field, numbered(value, number))).collect(),
+        ..expected.clone()
+    };
+    (1..=repeat).map(numbered).collect()
+}
+
+/// A text in its n-th repetition: `{n}` stands for the number, so that repetitions may be of many accounts.
+fn numbered(text: &str, number: u32) -> String {
+    text.replace("{n}", &number.to_string())
+}
+
+fn one_expectation(
+    node: &Node,
+    mut fields: Fields<'_>,
+    rule: Option<&str>,
+    reading: &mut Reading<'_>,
+) -> Option<Expectation> {
     let place = reading.source.place(&node.span);
     let mut named_rule = fields.take("rule").and_then(|node| reading.name(node, "the name of a rule"));
     let finding = fields.take("finding");
@@ -361,18 +404,23 @@ fn expectation(node: &Node, rule: Option<&str>, reading: &mut Reading<'_>) -> Op
     if at.is_some() && by.is_some() {
         reading.report(&fields.key_span("by"), "an expected effect has either `at` or `by`");
     }
+    if what == Some(Expected::Finding) {
+        for name in ["subject", "account_id", "since"].into_iter().filter(|name| fields.has(name)) {
+            reading.report(&fields.key_span(name), format!("`{name}` is not supported beside `finding` yet"));
+        }
+    }
     fields.finish(reading);
     Some(Expectation { place, what: what?, rule: named_rule, subject, account_id, at, by, since })
 }
 
-fn subject(node: &Node, reading: &mut Reading<'_>) -> Vec<(String, String)> {
+fn subject(node: &Node, reading: &mut Reading<'_>) -> Vec<(TextField, String)> {
     let Some(fields) = Fields::of(node, "`subject`", reading) else { return Vec::new() };
     let mut subject = Vec::new();
     for entry in fields.entries() {
         match RuleSet::field_named(&entry.key, reading.extra) {
-            Some(Field::Text(_)) => {
+            Some(Field::Text(field)) => {
                 if let Some(text) = reading.text(&entry.value, "a text") {
-                    subject.push((entry.key.clone(), text.to_owned()));
+                    subject.push((field, text.to_owned()));
                 }
             }
             Some(Field::Type | Field::Fault | Field::Time | Field::ExpiresAt | Field::Number(_)) => {

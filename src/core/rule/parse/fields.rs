@@ -59,15 +59,21 @@ pub struct Fields<'n> {
     entries: &'n [Entry],
     asked: Vec<&'static str>,
     reported: Vec<&'static str>,
+    missing: Vec<&'static str>,
 }
 
 impl<'n> Fields<'n> {
     /// [`None`], and an error, if the node is no map.
     pub fn of(node: &'n Node, what: &'static str, reading: &mut Reading<'_>) -> Option<Self> {
         match &node.value {
-            Value::Map(entries) => {
-                Some(Self { what, span: node.span.clone(), entries, asked: Vec::new(), reported: Vec::new() })
-            }
+            Value::Map(entries) => Some(Self {
+                what,
+                span: node.span.clone(),
+                entries,
+                asked: Vec::new(),
+                reported: Vec::new(),
+                missing: Vec::new(),
+            }),
             Value::Scalar { .. } | Value::List(_) | Value::Broken => {
                 reading.expected(&format!("the fields of {what}"), node);
                 None
@@ -82,16 +88,20 @@ impl<'n> Fields<'n> {
     }
 
     /// A field that must be there.
-    pub fn need(&mut self, name: &'static str, reading: &mut Reading<'_>) -> Option<&'n Node> {
+    pub fn need(&mut self, name: &'static str) -> Option<&'n Node> {
         let found = self.take(name);
         if found.is_none() {
-            self.missing(name, reading);
+            self.missing.push(name);
         }
         found
     }
 
-    pub fn missing(&self, name: &str, reading: &mut Reading<'_>) {
-        reading.report(&self.head(), format!("{} has no `{name}`", self.what));
+    /// Of these fields, which may each be left out, one must be there.
+    pub fn missing(&mut self, names: &[&'static str], reading: &mut Reading<'_>) {
+        let meant = |entry: &Entry| words::meant(&entry.key, names).is_some_and(|name| names.contains(&name));
+        if !self.entries.iter().any(meant) {
+            reading.report(&self.head(), format!("{} has no `{}`", self.what, names.join("` or `")));
+        }
     }
 
     /// The fields of the language that are not supported yet: an error for those that are there.
@@ -109,6 +119,10 @@ impl<'n> Fields<'n> {
         self.entries
     }
 
+    pub fn has(&self, name: &str) -> bool {
+        self.entries.iter().any(|entry| entry.key == name)
+    }
+
     pub fn key_span(&self, name: &str) -> Range<usize> {
         self.entries
             .iter()
@@ -121,13 +135,18 @@ impl<'n> Fields<'n> {
         self.entries.first().map_or_else(|| self.span.clone(), |entry| entry.key_span.clone())
     }
 
-    /// Reports the fields that nobody has asked for.
+    /// Reports the fields that are missing, and those that nobody has asked for.
     pub fn finish(self, reading: &mut Reading<'_>) {
-        for entry in self.entries {
+        let is_known = |name: &str| self.asked.contains(&name) || self.reported.contains(&name);
+        let unknown: Vec<&Entry> = self.entries.iter().filter(|entry| !is_known(&entry.key)).collect();
+        let meant: Vec<&str> =
+            unknown.iter().filter_map(|entry| words::meant(&entry.key, &self.asked)).collect();
+        // What is there under another name is not missing.
+        for name in self.missing.iter().filter(|name| !meant.contains(name)) {
+            reading.report(&self.head(), format!("{} has no `{name}`", self.what));
+        }
+        for entry in unknown {
             let name = entry.key.as_str();
-            if self.asked.contains(&name) || self.reported.contains(&name) {
-                continue;
-            }
             let help = words::field_help(name, &self.asked);
             reading.push(&entry.key_span, format!("{} has no field `{name}`", self.what), Some(help));
         }

@@ -19,13 +19,13 @@ use crate::core::time::Span;
 pub fn rule(node: &Node, reading: &mut Reading<'_>) -> Option<LoadedRule> {
     let errors = reading.errors.len();
     let mut fields = Fields::of(node, "a rule", reading)?;
-    let name_node = fields.need("name", reading);
+    let name_node = fields.need("name");
     let name = name_node.and_then(|node| reading.name(node, "a name such as paid-not-delivered"));
     let head = head(&mut fields, name.as_deref().unwrap_or_default(), reading);
-    let topics_node = fields.need("topics", reading);
+    let topics_node = fields.need("topics");
     let topics = topics_node.and_then(|node| topics(node, reading)).unwrap_or(TypeSet::ALL);
     let filter = fields.take("where").map_or(Some(Condition::Always), |node| reading.condition(node));
-    let detect_node = fields.need("detect", reading);
+    let detect_node = fields.need("detect");
     let detect = detect_node.and_then(|node| kinds::detect(node, topics, reading));
     let groups = groups(&mut fields, detect.as_ref(), reading);
     let incident = incident(&mut fields, reading);
@@ -147,7 +147,7 @@ fn groups(
                 Some(vec![vec![TextField::AccountId]])
             }
             Detect::Ratio(_) | Detect::Flatline(_) => {
-                fields.missing("group_by` or `slices", reading);
+                fields.missing(&["group_by", "slices"], reading);
                 None
             }
         },
@@ -262,7 +262,7 @@ fn cover(node: &Node, reading: &mut Reading<'_>) -> Option<(Cover, Range<usize>)
         return Some((Cover { rule, equal: None }, node.span.clone()));
     }
     let mut fields = Fields::of(node, "an entry of `covered_by`", reading)?;
-    let rule_node = fields.need("rule", reading);
+    let rule_node = fields.need("rule");
     let rule = rule_node.and_then(|node| reading.name(node, EXPECTED));
     let equal = match fields.take("equal") {
         None => None,
@@ -273,7 +273,7 @@ fn cover(node: &Node, reading: &mut Reading<'_>) -> Option<(Cover, Range<usize>)
 }
 
 fn ticket(fields: &mut Fields<'_>, name: &str, reading: &mut Reading<'_>) -> Option<TicketPolicy> {
-    let mut policy = TicketPolicy {
+    let policy = TicketPolicy {
         category: name.replace('-', "_"),
         department: defaults::DEPARTMENT.to_owned(),
         severity: defaults::SEVERITY,
@@ -282,18 +282,15 @@ fn ticket(fields: &mut Fields<'_>, name: &str, reading: &mut Reading<'_>) -> Opt
     let Some(node) = fields.take("ticket") else { return Some(policy) };
     let mut fields = Fields::of(node, "`ticket`", reading)?;
     let severities = Severity::ALL.map(|severity| (severity.as_str(), severity));
-    if let Some(category) = fields.take("category") {
-        policy.category = reading.name(category, "a category such as topup_failure")?;
-    }
-    if let Some(department) = fields.take("department") {
-        policy.department = reading.name(department, "a department such as payments")?;
-    }
-    if let Some(severity) = fields.take("severity") {
-        policy.severity = reading.choice(severity, &severities)?;
-    }
-    if let Some(sla) = fields.take("sla") {
-        policy.sla = reading.name(sla, "a service level such as emergency")?;
-    }
+    let name = |name, expected, default: String, fields: &mut Fields<'_>, reading: &mut Reading<'_>| {
+        fields.take(name).and_then(|node| reading.name(node, expected)).unwrap_or(default)
+    };
+    let TicketPolicy { category, department, sla, .. } = policy;
+    let category = name("category", "a category such as topup_failure", category, &mut fields, reading);
+    let department = name("department", "a department such as payments", department, &mut fields, reading);
+    let sla = name("sla", "a service level such as emergency", sla, &mut fields, reading);
+    let severity = fields.take("severity").and_then(|node| reading.choice(node, &severities));
+    let policy = TicketPolicy { category, department, severity: severity.unwrap_or(defaults::SEVERITY), sla };
     fields.finish(reading);
     Some(policy)
 }
@@ -303,7 +300,7 @@ fn notice(node: &Node, local: bool, reading: &mut Reading<'_>) -> Option<NoticeP
         [("account", Audience::Account), ("affected", Audience::Affected), ("manager", Audience::Manager)];
     const TEMPLATE: &str = "the name of a template";
     let mut fields = Fields::of(node, "`notice`", reading)?;
-    let template = fields.need("template", reading).and_then(|node| reading.name(node, TEMPLATE));
+    let template = fields.need("template").and_then(|node| reading.name(node, TEMPLATE));
     let default = if local { Audience::Account } else { Audience::Affected };
     let to_node = fields.take("to");
     let to = to_node.map_or(Some(default), |node| reading.choice(node, &AUDIENCES));

@@ -24,7 +24,10 @@ const MOST_EVENTS: u32 = 1_000_000;
 /// `topics` are the types of the rule's topics, for defaults that depend on them.
 pub fn detect(node: &Node, topics: TypeSet, reading: &mut Reading<'_>) -> Option<Detect> {
     let mut fields = Fields::of(node, "`detect`", reading)?;
-    let kind_node = fields.need("kind", reading)?;
+    let Some(kind_node) = fields.take("kind") else {
+        fields.missing(&["kind"], reading);
+        return None;
+    };
     let kind = reading.text(kind_node, "the name of a kind")?;
     match kind {
         "frequency" => frequency(fields, reading).map(Detect::Frequency),
@@ -49,12 +52,12 @@ fn frequency(mut fields: Fields<'_>, reading: &mut Reading<'_>) -> Option<Freque
     let count = condition_or_always(fields.take("count"), reading);
     let at_least = fields.take("at_least").map(|node| whole_limit(node, reading));
     let at_most = fields.take("at_most").map(|node| whole_limit(node, reading));
-    let window = fields.need("window", reading).and_then(|node| reading.length(node));
+    let window = fields.need("window").and_then(|node| reading.length(node));
     let distinct = fields.take("distinct").map(|node| reading.text_field(node));
     let unless = fields.take("unless").map(|node| reading.condition(node));
     let reset = fields.take("reset").map_or(Some(false), |node| reading.flag(node));
     if at_least.is_none() && at_most.is_none() {
-        fields.missing("at_least", reading);
+        fields.missing(&["at_least", "at_most"], reading);
     }
     if let (Some(Some(low)), Some(Some(high))) = (at_least, at_most)
         && low > high
@@ -76,10 +79,10 @@ fn frequency(mut fields: Fields<'_>, reading: &mut Reading<'_>) -> Option<Freque
 
 fn ratio(mut fields: Fields<'_>, reading: &mut Reading<'_>) -> Option<Ratio> {
     fields.what = "a ratio";
-    let of = fields.need("of", reading).and_then(|node| reading.condition(node));
+    let of = fields.need("of").and_then(|node| reading.condition(node));
     let among = condition_or_always(fields.take("among"), reading);
     let (above, below) = (fields.take("above"), fields.take("below"));
-    let window = fields.need("window", reading).and_then(|node| reading.length(node));
+    let window = fields.need("window").and_then(|node| reading.length(node));
     let min_samples = fields
         .take("min_samples")
         .map_or(Some(defaults::MIN_SAMPLES), |node| reading.whole(node, 1..=MOST_EVENTS));
@@ -96,7 +99,7 @@ fn ratio(mut fields: Fields<'_>, reading: &mut Reading<'_>) -> Option<Ratio> {
         (Some(node), None) => Some((Side::Above, share_limit(node, reading))),
         (None, Some(node)) => Some((Side::Below, share_limit(node, reading))),
         (None, None) => {
-            fields.missing("above` or `below", reading);
+            fields.missing(&["above", "below"], reading);
             None
         }
         (Some(_), Some(_)) => {
@@ -123,9 +126,9 @@ fn deadline(mut fields: Fields<'_>, topics: TypeSet, reading: &mut Reading<'_>) 
     let logins_only = topics.and(TypeSet::of_topic(Topic::Logins).not()).is_empty();
     let default = if logins_only { TextField::AccountId } else { TextField::OrderId };
     let key = fields.take("key").map_or(Some(default), |node| reading.text_field(node));
-    let start = fields.need("start", reading).and_then(|node| reading.condition(node));
-    let end = fields.need("end", reading).and_then(|node| reading.condition(node));
-    let within = fields.need("within", reading).and_then(|node| reading.length(node));
+    let start = fields.need("start").and_then(|node| reading.condition(node));
+    let end = fields.need("end").and_then(|node| reading.condition(node));
+    let within = fields.need("within").and_then(|node| reading.length(node));
     fields.not_yet(&["learn_by", "quantile", "min", "max"], reading);
     fields.finish(reading);
     Some(Deadline { key: key?, start: start?, end: end?, within: within? })
@@ -153,7 +156,7 @@ fn new_term(mut fields: Fields<'_>, reading: &mut Reading<'_>) -> Option<NewTerm
         .map_or(Some(false), |node| reading.choice(node, &[("ignore", false), ("fire", true)]));
     let of = match (values, place) {
         (Some(node), None) => {
-            for name in ["radius_km", "last"].into_iter().filter(|name| has(&fields, name)) {
+            for name in ["radius_km", "last"].into_iter().filter(|name| fields.has(name)) {
                 reading.report(&fields.key_span(name), format!("`{name}` belongs to `place: geo`"));
             }
             let values = reading.text_fields(node);
@@ -163,14 +166,14 @@ fn new_term(mut fields: Fields<'_>, reading: &mut Reading<'_>) -> Option<NewTerm
             values.and_then(|values| Some(Novelty::Values { fields: values, every: every? }))
         }
         (None, Some(node)) => {
-            for name in ["match", "missing"].into_iter().filter(|name| has(&fields, name)) {
+            for name in ["match", "missing"].into_iter().filter(|name| fields.has(name)) {
                 reading.report(&fields.key_span(name), format!("`{name}` belongs to `fields`"));
             }
             let geo = reading.choice(node, &[("geo", ())]);
             geo.and_then(|()| Some(Novelty::Place { radius_km: radius_km?, last: last? }))
         }
         (None, None) => {
-            fields.missing("fields` or `place", reading);
+            fields.missing(&["fields", "place"], reading);
             None
         }
         (Some(_), Some(_)) => {
@@ -180,10 +183,6 @@ fn new_term(mut fields: Fields<'_>, reading: &mut Reading<'_>) -> Option<NewTerm
     };
     fields.finish(reading);
     Some(NewTerm { of: of?, window: window?, min_history: min_history?, missing_fires: missing_fires? })
-}
-
-fn has(fields: &Fields<'_>, name: &str) -> bool {
-    fields.entries().iter().any(|entry| entry.key == name)
 }
 
 /// A number of events, or a span since the first one.
@@ -226,7 +225,7 @@ fn flatline(mut fields: Fields<'_>, reading: &mut Reading<'_>) -> Option<Flatlin
     let fewer_than = fields
         .take("fewer_than")
         .map_or(Some(defaults::FEWER_THAN), |node| reading.whole(node, 1..=MOST_EVENTS));
-    let window = fields.need("window", reading).and_then(|node| reading.length(node));
+    let window = fields.need("window").and_then(|node| reading.length(node));
     let expect = fields.take("expect").map_or(Some(Expected::Seen), |node| expected(node, reading));
     fields.not_yet(&["calendar"], reading);
     fields.finish(reading);
@@ -290,8 +289,14 @@ fn whole_limit(node: &Node, reading: &mut Reading<'_>) -> Option<u32> {
 fn share_limit(node: &Node, reading: &mut Reading<'_>) -> Option<Limit> {
     let Value::Map(entries) = &node.value else { return reading.share(node).map(Limit::One) };
     let mut map = Fields::of(node, "a limit per value", reading)?;
-    let field = map.need("by", reading).and_then(|node| reading.text_field(node));
-    let default = map.need("default", reading).and_then(|node| reading.share(node));
+    let (by, rest) = (map.take("by"), map.take("default"));
+    for (name, node) in [("by", by), ("default", rest)] {
+        if node.is_none() {
+            map.missing(&[name], reading);
+        }
+    }
+    let field = by.and_then(|node| reading.text_field(node));
+    let default = rest.and_then(|node| reading.share(node));
     let mut values = BTreeMap::new();
     for entry in entries.iter().filter(|entry| entry.key != "by" && entry.key != "default") {
         values.insert(entry.key.clone(), reading.share(&entry.value)?);

@@ -31,6 +31,10 @@ pub fn check_set(rules: &[LoadedRule]) -> Vec<RuleError> {
         examples(loaded, &by_name, &mut errors);
     }
     cycles(&by_name, &mut errors);
+    errors.sort_by(|one, other| {
+        let key = |error: &RuleError| (error.place.file.clone(), error.place.line, error.place.column);
+        key(one).cmp(&key(other))
+    });
     errors
 }
 

@@ -1,4 +1,9 @@
+//! Tests of reading rule files: what is understood, and what the author of a wrong one sees.
+
 //! Rule files from text to rule: every field, every default, and the errors with their places.
+
+mod contradictions;
+mod messages;
 
 use super::*;
 use crate::core::event::{EventType, Fault, Symbol, TextField, TypeSet};
@@ -210,7 +215,7 @@ tests:
     assert!(test.events[1].event.as_ref().unwrap().expires_at.is_some());
     assert!(test.events[2].event.is_none());
     assert_eq!(test.expect[0].what, Expected::Ticket(TicketWord::Opened));
-    assert_eq!(test.expect[0].subject, [("account_id".to_owned(), "00123".to_owned())]);
+    assert_eq!(test.expect[0].subject, [(TextField::AccountId, "00123".to_owned())]);
     assert_eq!(
         (test.expect[1].by, test.expect[1].rule.as_deref()),
         (Some(When::After(Span::from_mins(90))), Some("x"))
@@ -236,4 +241,12 @@ fn aliases_repeat_what_they_name() {
     let text = "name: x\ntopics: orders\ndetect: { kind: frequency, count: &c 'exists(ip)', unless: *c, at_least: 3, window: 10m }";
     let Detect::Frequency(detect) = one(text).rule.detect else { panic!() };
     assert_eq!(detect.unless, Some(detect.count));
+}
+
+/// What the author of a wrong file sees.
+fn complaints(text: &str) -> String {
+    match load(text, "rules/x.yaml", &options()) {
+        Ok(rules) => shown(&check_set(&rules)),
+        Err(errors) => shown(&errors),
+    }
 }

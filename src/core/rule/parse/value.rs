@@ -65,7 +65,7 @@ impl Reading<'_> {
         match parse_duration(text) {
             Some(span) if (0..=LONGEST).contains(&span.as_millis()) => Some(span),
             Some(_) => {
-                self.report(&node.span, format!("`{text}` is out of range; expected at most 3660d"));
+                self.report(&node.span, format!("`{text}` is out of range; expected 0s to 3660d"));
                 None
             }
             None => {
@@ -180,7 +180,9 @@ impl Reading<'_> {
     /// characters are looked up one after the other in what was written.
     fn within(&self, node: &Node, value: &str, span: &Range<usize>) -> Range<usize> {
         let Some(written) = self.source.text.get(node.span.clone()) else { return node.span.clone() };
-        let mut raw = written.char_indices().skip(1).peekable();
+        // A block's text begins without a sign of its own.
+        let quoted = written.starts_with(['\'', '"']);
+        let mut raw = written.char_indices().skip(usize::from(quoted)).peekable();
         let (mut start, mut end) = (None, node.span.start + 1);
         for (offset, c) in value.char_indices() {
             let at = loop {

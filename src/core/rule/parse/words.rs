@@ -24,7 +24,7 @@ pub const KINDS: [(&str, bool); 17] = [
 ];
 
 /// Other systems' names of fields, ours, and what differs in meaning.
-const FIELDS: [(&str, &str, &str); 52] = [
+const FIELDS: [(&str, &str, &str); 53] = [
     ("num_events", "at_least", "the window is not emptied after a finding unless `reset: true`"),
     ("timeframe", "window", "a duration such as 10m"),
     ("timespan", "window", ""),
@@ -51,7 +51,8 @@ const FIELDS: [(&str, &str, &str); 52] = [
     ("priority", "severity", "in `ticket`: low, medium, high or critical"),
     ("level", "severity", "in `ticket`: low, medium, high or critical"),
     ("alert", "ticket", ""),
-    ("threshold", "fewer_than", "in a flatline; in a frequency it is `at_least`"),
+    ("threshold", "fewer_than", ""),
+    ("threshold", "at_least", ""),
     ("max_threshold", "above", ""),
     ("min_threshold", "below", ""),
     ("max_percentage", "above", "a share such as 20%"),
@@ -97,15 +98,26 @@ const KINDS_ELSEWHERE: [(&str, &str); 14] = [
     ("timeout", "deadline"),
 ];
 
+/// Which of the `known` fields an author meant by `written`, if that can be guessed.
+pub fn meant(written: &str, known: &[&'static str]) -> Option<&'static str> {
+    foreign(written, known).map(|(_, ours, _)| *ours).or_else(|| nearest(written, known.iter().copied()))
+}
+
+fn foreign(
+    written: &str,
+    known: &[&'static str],
+) -> Option<&'static (&'static str, &'static str, &'static str)> {
+    FIELDS.iter().find(|(theirs, ours, note)| {
+        theirs.eq_ignore_ascii_case(written) && (known.contains(ours) || note.starts_with("in `"))
+    })
+}
+
 /// What to say of a field that is not `known` here.
 pub fn field_help(written: &str, known: &[&'static str]) -> String {
     if written == "<<" {
         return "merge keys are not supported; write the fields out".to_owned();
     }
-    let foreign = FIELDS.iter().find(|(theirs, ours, note)| {
-        theirs.eq_ignore_ascii_case(written) && (known.contains(ours) || note.starts_with("in `"))
-    });
-    if let Some((_, ours, note)) = foreign {
+    if let Some((_, ours, note)) = foreign(written, known) {
         let note = if note.is_empty() { String::new() } else { format!(" ({note})") };
         return format!("it is called `{ours}` here{note}");
     }
