@@ -2,12 +2,15 @@
 //!
 //! Exit codes: 0 ok, 1 failed, 2 usage, 3 lint.
 
+mod check;
 mod config;
 mod replay;
 mod run;
 mod score;
+mod selection;
 mod setup;
 mod simulate;
+mod test;
 mod version;
 
 use std::io::Write;
@@ -25,23 +28,27 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Check(check::CheckArguments),
     Config(config::Arguments),
     Replay(replay::ReplayArguments),
     Run(run::Arguments),
     #[command(hide = true)]
     Score(score::Arguments),
     Simulate(simulate::Arguments),
+    Test(test::TestArguments),
     Version(version::Arguments),
 }
 
 /// Runs the verb that was asked for. A verb returns its exit code, or an error that is told here and ends with 1.
 pub fn run(arguments: Arguments) -> ExitCode {
     let result = match arguments.verb {
+        Verb::Check(arguments) => check::run(&arguments),
         Verb::Config(arguments) => config::run(&arguments),
         Verb::Replay(arguments) => replay::run(&arguments),
         Verb::Run(arguments) => run::run(&arguments),
         Verb::Score(arguments) => score::run(&arguments),
         Verb::Simulate(arguments) => simulate::run(&arguments),
+        Verb::Test(arguments) => test::run(&arguments),
         Verb::Version(arguments) => version::run(&arguments),
     };
     result.unwrap_or_else(|error| {

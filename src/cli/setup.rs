@@ -5,8 +5,17 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 
+use crate::core::event::decode::EventSettings;
 use crate::core::rule::parse::{self, LoadOptions, LoadedRule, RuleError};
 use crate::core::rule::{Rule, RuleSet};
+
+/// How events are read, as the configuration says; its defaults where there is none.
+pub(super) fn events(config: Option<&Path>) -> anyhow::Result<EventSettings> {
+    match config {
+        None => Ok(EventSettings::default()),
+        Some(path) => bail!("the configuration {} can't be read yet", path.display()),
+    }
+}
 
 /// A rule file as it was read.
 pub(super) struct RuleFile {

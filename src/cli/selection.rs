@@ -1,0 +1,136 @@
+//! Which rules `check` and `test` are about: those asked for, and the others beside them that they may name.
+//!
+//! Who checks a single file does not want to hear that a rule it names in `covered_by` stands in another one. So the files
+//! beside it are read as well; what is wrong with those is not told, and a rule asked for replaces one of its name there,
+//! which lets an editor check unsaved text.
+
+use std::collections::BTreeSet;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use crate::core::rule::parse::{self, LoadOptions, LoadedRule, RuleError};
+
+use super::setup::{self, RuleFile};
+
+/// The most files beside one asked for that are read.
+const MOST_BESIDE: usize = 1_000;
+
+/// Rules that can be used.
+pub(super) struct Selection {
+    pub(super) rules: Vec<LoadedRule>,
+    /// Those that were not asked for.
+    pub(super) beside: Vec<LoadedRule>,
+    /// How many files were asked for.
+    pub(super) files: usize,
+}
+
+/// What is wrong with the files asked for.
+pub(super) struct Refused {
+    pub(super) errors: Vec<RuleError>,
+    pub(super) files: usize,
+}
+
+/// Reads `paths` (`-` is standard input), and `directory` beside them; without paths the directory itself.
+pub(super) fn select(
+    paths: &[PathBuf],
+    directory: Option<&Path>,
+    options: &LoadOptions,
+) -> anyhow::Result<Result<Selection, Refused>> {
+    let fallback = [directory.unwrap_or(Path::new("rules")).to_owned()];
+    let asked = if paths.is_empty() { &fallback } else { paths };
+    let files = read(asked)?;
+    let beside = if paths.is_empty() { Vec::new() } else { read_beside(asked, directory, &files)? };
+    let mut errors = Vec::new();
+    let mut rules = Vec::new();
+    for file in &files {
+        match parse::load_bytes(&file.bytes, &name(file), options) {
+            Ok(loaded) => rules.extend(loaded),
+            Err(wrong) => errors.extend(wrong),
+        }
+    }
+    let mut all = rules.clone();
+    for file in &beside {
+        let loaded = parse::load_bytes(&file.bytes, &name(file), options).unwrap_or_default();
+        let is_new = |loaded: &LoadedRule| all.iter().all(|known| known.rule.name != loaded.rule.name);
+        let fresh: Vec<LoadedRule> = loaded.into_iter().filter(is_new).collect();
+        all.extend(fresh);
+    }
+    if errors.is_empty() {
+        let names: BTreeSet<String> = files.iter().map(name).collect();
+        errors = parse::check_set(&all);
+        errors.retain(|error| names.contains(&*error.place.file));
+    }
+    Ok(if errors.is_empty() {
+        let beside = all.split_off(rules.len());
+        Ok(Selection { rules, beside, files: files.len() })
+    } else {
+        Err(Refused { errors, files: files.len() })
+    })
+}
+
+fn name(file: &RuleFile) -> String {
+    file.path.display().to_string()
+}
+
+fn read(paths: &[PathBuf]) -> anyhow::Result<Vec<RuleFile>> {
+    let mut files: Vec<RuleFile> = Vec::new();
+    for path in paths {
+        if path == Path::new("-") {
+            let mut bytes = Vec::new();
+            let limit = parse::MAX_FILE as u64 + 1;
+            io::stdin().lock().take(limit).read_to_end(&mut bytes).context("cannot read standard input")?;
+            files.push(RuleFile { path: PathBuf::from("<stdin>"), bytes });
+        } else {
+            let more = setup::rule_files(path)?;
+            files.extend(more.into_iter().filter(|file| !is_among(file, &files)).collect::<Vec<_>>());
+        }
+    }
+    Ok(files)
+}
+
+fn is_among(file: &RuleFile, files: &[RuleFile]) -> bool {
+    let same = |one: &Path, other: &Path| match (one.canonicalize(), other.canonicalize()) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => one == other,
+    };
+    files.iter().any(|known| known.path == file.path || same(&known.path, &file.path))
+}
+
+/// The files of the directory, or those beside the files asked for.
+fn read_beside(
+    asked: &[PathBuf],
+    directory: Option<&Path>,
+    files: &[RuleFile],
+) -> anyhow::Result<Vec<RuleFile>> {
+    let found = match directory {
+        Some(directory) => setup::rule_files(directory)?,
+        None => asked
+            .iter()
+            .filter(|path| path.is_file())
+            .filter_map(|path| Some(path.canonicalize().ok()?.parent()?.to_owned()))
+            .collect::<BTreeSet<PathBuf>>()
+            .iter()
+            .flat_map(|parent| siblings(parent))
+            .take(MOST_BESIDE)
+            .collect(),
+    };
+    Ok(found.into_iter().filter(|file| !is_among(file, files)).collect())
+}
+
+/// The rule files of a directory that can be read, not of those below it.
+fn siblings(directory: &Path) -> Vec<RuleFile> {
+    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
+    let mut paths: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml"))
+        .filter(|path| {
+            path.metadata().is_ok_and(|data| data.is_file() && data.len() <= parse::MAX_FILE as u64)
+        })
+        .collect();
+    paths.sort();
+    let read = |path: PathBuf| Some(RuleFile { bytes: std::fs::read(&path).ok()?, path });
+    paths.into_iter().filter_map(read).collect()
+}

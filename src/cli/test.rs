@@ -1,0 +1,165 @@
+//! `forewarn test`: the tests inside the rule files, on virtual time, through the engine and the dispatcher of production.
+
+mod course;
+mod judge;
+mod junit;
+mod report;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use regex_automata::dfa::{Automaton, dense};
+use regex_automata::{Input, util::syntax};
+
+use crate::core::event::decode::EventSettings;
+use crate::core::rule::RuleSet;
+use crate::core::rule::parse::{LoadOptions, RuleTest};
+
+use super::selection::{self, Selection};
+use super::setup;
+
+/// Runs the tests that stand in rule files.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  forewarn test
+  forewarn test rules/repeated-topup-failures.yaml
+  forewarn test --run 'topup.*history' --junit results.xml
+
+Exit code 0: every test passed; 1: one failed, none was found, or a rule is wrong.")]
+pub struct TestArguments {
+    /// The configuration: the platform's own fields and the fault table. Without it their defaults hold.
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Rule files, or directories of them [default: rules].
+    #[arg(value_name = "PATHS")]
+    paths: Vec<PathBuf>,
+    /// Runs only tests whose `rule › name` this regular expression finds.
+    #[arg(long, value_name = "REGEX")]
+    run: Option<String>,
+    /// Also writes the results as JUnit XML.
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Silences that hold during the tests; not supported yet.
+    #[arg(long, value_name = "FILE")]
+    silences: Option<PathBuf>,
+}
+
+/// How a test ended.
+struct Result<'a> {
+    rule: &'a str,
+    test: &'a RuleTest,
+    failure: Option<String>,
+}
+
+pub fn run(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
+    if arguments.silences.is_some() {
+        bail!("--silences is not supported yet");
+    }
+    let events = setup::events(arguments.config.as_deref())?;
+    let chosen = arguments.run.as_deref().map(Chosen::new).transpose()?;
+    let selection = load(&arguments.paths, &events)?;
+    let results = run_all(&selection, &events, chosen.as_ref());
+    if let Some(path) = &arguments.junit {
+        std::fs::write(path, junit::write(&results))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    let mut out = io::stdout().lock();
+    show(&results, &mut out).context("cannot write the results")?;
+    if results.is_empty() {
+        match &arguments.run {
+            Some(pattern) => bail!("no test is named like `{pattern}`"),
+            None => bail!("no test was found; tests stand under `tests:` in a rule's file"),
+        }
+    }
+    let passed = results.iter().all(|result| result.failure.is_none());
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn load(paths: &[PathBuf], events: &EventSettings) -> anyhow::Result<Selection> {
+    let options = LoadOptions { extra: events.extra.clone() };
+    match selection::select(paths, None, &options)? {
+        Ok(selection) if selection.rules.is_empty() => bail!("no rule was found; expected YAML files"),
+        Ok(selection) => Ok(selection),
+        Err(refused) => {
+            let shown: Vec<String> = refused.errors.iter().map(|error| error.render("error")).collect();
+            bail!(
+                "{} in the rules
+
+{}",
+                plural(refused.errors.len(), "error"),
+                shown.join(
+                    "
+
+"
+                )
+            )
+        }
+    }
+}
+
+fn run_all<'a>(selection: &'a Selection, events: &EventSettings, chosen: Option<&Chosen>) -> Vec<Result<'a>> {
+    let Selection { rules, beside, .. } = selection;
+    let all = RuleSet::new(rules.iter().chain(beside).map(|loaded| loaded.rule.clone()).collect());
+    let mut results = Vec::new();
+    for loaded in rules {
+        let rule = loaded.rule.name.as_str();
+        for test in &loaded.tests {
+            if chosen.is_some_and(|chosen| !chosen.finds(&format!("{rule} › {}", test.name))) {
+                continue;
+            }
+            let picked = judge::pick(&all, judge::loaded(rule, test).map(str::to_owned));
+            let course = course::run(test, picked, &events.faults);
+            let judgement = judge::judge(test, &course);
+            let failure = (!judgement.passed()).then(|| report::failure(test, &course, &judgement));
+            results.push(Result { rule, test, failure });
+        }
+    }
+    results
+}
+
+fn show(results: &[Result<'_>], out: &mut impl Write) -> io::Result<()> {
+    for result in results {
+        match &result.failure {
+            None => writeln!(out, "ok    {} › {}", result.rule, result.test.name)?,
+            Some(failure) => {
+                writeln!(out, "FAIL  {} › {}", result.rule, result.test.name)?;
+                for line in failure.lines() {
+                    writeln!(out, "      {line}")?;
+                }
+            }
+        }
+    }
+    let failed = results.iter().filter(|result| result.failure.is_some()).count();
+    if !results.is_empty() {
+        writeln!(out, "\n{}, {failed} failed", plural(results.len(), "test"))?;
+    }
+    out.flush()
+}
+
+fn plural(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+/// Which tests are run.
+struct Chosen(dense::DFA<Vec<u32>>);
+
+impl Chosen {
+    fn new(pattern: &str) -> anyhow::Result<Self> {
+        let limits = dense::Config::new().dfa_size_limit(Some(1 << 22)).determinize_size_limit(Some(1 << 22));
+        let automaton = dense::Builder::new()
+            .configure(limits)
+            .syntax(syntax::Config::new().unicode(false).utf8(false))
+            .build(pattern);
+        automaton.map(Self).with_context(|| format!("--run `{pattern}` is not a regular expression"))
+    }
+
+    fn finds(&self, name: &str) -> bool {
+        self.0.try_search_fwd(&Input::new(name)).is_ok_and(|found| found.is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests;

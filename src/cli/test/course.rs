@@ -1,0 +1,371 @@
+//! The course of a test: its events through the engine and the dispatcher of production, on virtual time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use compact_str::CompactString;
+
+use crate::core::effect::{Effect, EffectKind, IncidentId, Stage, Subject, TicketStep};
+use crate::core::engine::{Engine, Observed};
+use crate::core::event::faults::FaultTable;
+use crate::core::event::{Fault, TextField, Topic};
+use crate::core::rule::parse::RuleTest;
+use crate::core::rule::parse::examples::{Step, TestEvent, TicketWord, When};
+use crate::core::rule::{Detect, Rule, RuleSet, RuleState};
+use crate::core::time::{Span, Time};
+use crate::delivery::customers::Everybody;
+use crate::delivery::dispatch::{Dispatcher, NoticeSettings};
+use crate::delivery::notice::Decision;
+
+/// When a test starts that names no time itself: a Monday morning in Shanghai.
+const START: Time = Time::from_millis(1_767_578_400_000);
+const SHARD: u32 = 0;
+/// Rules that span partitions are judged in steps that are at most this long.
+const LONGEST_STEP: Span = Span::from_secs(10);
+const SECOND: Span = Span::from_secs(1);
+/// Where nothing was heard for so long, time passes in larger steps.
+const CALM_AFTER: Span = Span::from_mins(120);
+
+/// One thing that happened, in order.
+#[derive(Clone, Debug)]
+pub(super) struct Happened {
+    pub(super) at: Time,
+    pub(super) what: What,
+    pub(super) history: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum What {
+    Event {
+        text: String,
+        observed: Observed,
+    },
+    TimePassed,
+    Finding {
+        rule: String,
+    },
+    Ticket(Told, TicketWord),
+    Notice(Told, CompactString),
+    /// A notice that must wait for a person, and why.
+    Held(Told, CompactString, &'static str),
+}
+
+/// What an effect says that can be expected of it.
+#[derive(Clone, Debug)]
+pub(super) struct Told {
+    pub(super) rule: CompactString,
+    pub(super) subject: Subject,
+    pub(super) since: Option<Time>,
+    pub(super) account_id: Option<CompactString>,
+    /// The numbers of a ticket, for people.
+    pub(super) evidence: String,
+}
+
+/// A test's start and everything that happened in it.
+pub(super) struct Course {
+    pub(super) start: Time,
+    pub(super) happened: Vec<Happened>,
+}
+
+impl Course {
+    pub(super) fn moment(&self, when: When) -> Time {
+        moment(self.start, when)
+    }
+}
+
+fn moment(start: Time, when: When) -> Time {
+    match when {
+        When::After(span) => start + span,
+        When::At(time) => time,
+    }
+}
+
+/// Runs a test of the first of `rules`; the others are loaded beside it. All of them are active, whatever their files say:
+/// a rule that is still in the shadow is tested as what it is going to be.
+pub(super) fn run(test: &RuleTest, rules: Vec<Rule>, faults: &FaultTable) -> Course {
+    let rules = rules.into_iter().map(|rule| Rule { state: RuleState::Active, ..rule }).collect();
+    let rules = Arc::new(RuleSet::new(rules));
+    let steps = || test.history.iter().chain(&test.events);
+    let start = steps().find_map(|step| match step.at {
+        When::At(time) => Some(time),
+        When::After(_) => None,
+    });
+    let start = start.unwrap_or(START);
+    let begin = steps().map(|step| moment(start, step.at)).min().unwrap_or(start);
+    let manager_rules = NoticeSettings::default().manager_rules;
+    let notices = NoticeSettings { manager_rules, ..NoticeSettings::default() };
+    let mut run = Run {
+        engine: Engine::new(Arc::clone(&rules), &[SHARD]),
+        dispatcher: Dispatcher::new(notices, Arc::new(Everybody)),
+        findings: vec![0; rules.rules.len()],
+        rules,
+        faults,
+        now: begin,
+        calm_since: begin,
+        history: true,
+        incidents: BTreeMap::new(),
+        happened: Vec::new(),
+        arrived: 0,
+    };
+    run.engine.advance(SHARD, begin);
+    run.engine.advance_scope(begin);
+    run.steps(&test.history, start);
+    run.history = false;
+    run.steps(&test.events, start);
+    run.end();
+    Course { start, happened: run.happened }
+}
+
+struct Run<'a> {
+    engine: Engine,
+    dispatcher: Dispatcher,
+    rules: Arc<RuleSet>,
+    faults: &'a FaultTable,
+    now: Time,
+    /// When the last event was heard.
+    calm_since: Time,
+    history: bool,
+    incidents: BTreeMap<IncidentId, Time>,
+    /// Findings by rule, as far as they were written down.
+    findings: Vec<u64>,
+    happened: Vec<Happened>,
+    arrived: usize,
+}
+
+impl Run<'_> {
+    /// Events arrive in the order of the list; repetitions of one are put between the later ones by their time.
+    fn steps(&mut self, steps: &[Step], start: Time) {
+        let mut repeated: BTreeSet<(Time, usize, u32)> = BTreeSet::new();
+        for (index, step) in steps.iter().enumerate() {
+            let at = moment(start, step.at);
+            self.repetitions(steps, &mut repeated, start, at);
+            match &step.event {
+                Some(event) if step.repeat > 1 => self.arrive(&event.numbered(1), at),
+                Some(event) => self.arrive(event, at),
+                None => {
+                    self.pass(at);
+                    self.note(What::TimePassed, at);
+                }
+            }
+            if step.repeat > 1 {
+                repeated.insert((at + step.every, index, 1));
+            }
+        }
+        self.repetitions(steps, &mut repeated, start, Time::MAX);
+    }
+
+    fn repetitions(
+        &mut self,
+        steps: &[Step],
+        repeated: &mut BTreeSet<(Time, usize, u32)>,
+        start: Time,
+        until: Time,
+    ) {
+        while let Some((at, index, count)) = repeated.first().copied().filter(|(at, ..)| *at <= until) {
+            repeated.remove(&(at, index, count));
+            let Some(step) = steps.get(index) else { return };
+            if let Some(event) = &step.event {
+                self.arrive(&event.numbered(count + 1), at);
+            }
+            if count + 1 < step.repeat {
+                let next = Span::from_millis(step.every.as_millis().saturating_mul(i64::from(count + 1)));
+                repeated.insert((moment(start, step.at) + next, index, count + 1));
+            }
+        }
+    }
+
+    fn arrive(&mut self, written: &TestEvent, time: Time) {
+        if time > self.now {
+            self.pass(time - Span::from_millis(1));
+        }
+        self.now = self.now.max(time);
+        self.calm_since = self.now;
+        self.arrived += 1;
+        let id = format!("event-{}", self.arrived);
+        let fault = match written.text(TextField::ErrorCode) {
+            _ if !written.event_type.is_failure() => Fault::None,
+            Some(code) => self.faults.fault(code),
+            None => Fault::Unknown,
+        };
+        let mut event = written.event(&id, time, fault);
+        let observed = self.engine.observe(SHARD, &mut event, self.now);
+        self.engine.advance_scope(self.now);
+        self.note(What::Event { text: describe(written), observed }, time);
+        self.collect(None);
+    }
+
+    /// Lets time pass in small steps, so that accounts and what spans partitions move on together as they would in
+    /// production.
+    fn pass(&mut self, until: Time) {
+        while self.now < until {
+            let calm = self.now.since(self.calm_since) > CALM_AFTER;
+            let step = if calm { Span::from_mins(1) } else { SECOND };
+            self.now = (self.now + step).min(until);
+            self.engine.advance(SHARD, self.now);
+            self.engine.advance_scope(self.now);
+            self.collect(None);
+        }
+    }
+
+    /// Runs on until every wait, grace and deadline is decided. The ends of incidents do not belong to that.
+    fn end(&mut self) {
+        let end = self.now;
+        let until = end + self.rules.rules.iter().map(undecided).max().unwrap_or(Span::ZERO);
+        while self.now < until {
+            self.now = (self.now + SECOND).min(until);
+            self.engine.advance(SHARD, self.now);
+            self.engine.advance_scope(self.now);
+            self.collect(Some(end));
+        }
+    }
+
+    /// Writes down what the engine has decided. `end`: the test's last moment, when it is over.
+    fn collect(&mut self, end: Option<Time>) {
+        let effects: Vec<Effect> = self.engine.drain_effects().collect();
+        self.collect_findings(end);
+        let mut opened_now = BTreeSet::new();
+        for effect in effects {
+            let keep = end.is_none_or(|end| self.belongs(&effect, end, &mut opened_now));
+            self.write_down(effect, keep);
+        }
+    }
+
+    /// Whether an effect after the test's last moment belongs to the test.
+    fn belongs(&self, effect: &Effect, end: Time, opened_now: &mut BTreeSet<IncidentId>) -> bool {
+        let lasting = |rule: &Rule| match rule.detect {
+            Detect::Ratio(_) => Some(LONGEST_STEP),
+            Detect::Flatline(_) => Some(Span::ZERO),
+            Detect::Frequency(_) | Detect::Deadline(_) | Detect::NewTerm(_) | Detect::Travel(_) => None,
+        };
+        let slack = self.rules.find(&effect.rule).and_then(lasting);
+        let since = match &effect.kind {
+            EffectKind::Ticket { snapshot, .. } => Some(snapshot.since),
+            EffectKind::Affected { .. } | EffectKind::Notice { .. } => {
+                self.incidents.get(&effect.incident).copied()
+            }
+        };
+        if let (Some(slack), Some(since)) = (slack, since)
+            && since > end + slack
+        {
+            return false;
+        }
+        match &effect.kind {
+            EffectKind::Ticket { step: TicketStep::Opened, .. } => {
+                opened_now.insert(effect.incident);
+                true
+            }
+            EffectKind::Ticket { step: TicketStep::Resolved(_), .. }
+            | EffectKind::Notice { stage: Stage::Recovered, .. } => opened_now.contains(&effect.incident),
+            EffectKind::Ticket { step: TicketStep::Escalated, .. } => false,
+            EffectKind::Ticket { .. } | EffectKind::Affected { .. } | EffectKind::Notice { .. } => true,
+        }
+    }
+
+    fn write_down(&mut self, effect: Effect, keep: bool) {
+        let planned = self.dispatcher.plan(effect);
+        let Effect { at, incident, rule, subject, kind } = planned.effect;
+        let mut told = Told { rule, subject, since: None, account_id: None, evidence: String::new() };
+        let what = match kind {
+            EffectKind::Ticket { step, snapshot, .. } => {
+                self.incidents.insert(incident, snapshot.since);
+                told.since = Some(snapshot.since);
+                told.account_id = snapshot
+                    .facts
+                    .as_ref()
+                    .map(|facts| facts.account_id.clone())
+                    .filter(|account_id| !account_id.is_empty());
+                let evidence = &snapshot.evidence;
+                told.evidence = format!(
+                    "value {}, limit {}, {} samples, {} affected",
+                    rounded(evidence.value),
+                    rounded(evidence.limit),
+                    evidence.samples,
+                    snapshot.affected
+                );
+                if let TicketStep::Resolved(reason) = step {
+                    told.evidence = format!("{}, {}", reason.as_str(), told.evidence);
+                }
+                What::Ticket(told, word(step))
+            }
+            EffectKind::Notice { account_id, template, .. } => {
+                told.since = self.incidents.get(&incident).copied();
+                told.account_id = Some(account_id);
+                match planned.decision {
+                    Some(Decision::Send { .. }) => What::Notice(told, template),
+                    Some(Decision::Held { reason, .. }) => What::Held(told, template, reason.as_str()),
+                    // Told already.
+                    None => return,
+                }
+            }
+            EffectKind::Affected { .. } => return,
+        };
+        if keep {
+            self.happened.push(Happened { at, what, history: self.history });
+        }
+    }
+
+    fn collect_findings(&mut self, end: Option<Time>) {
+        let found: Vec<u64> = self.engine.figures().rules.iter().map(|rule| rule.findings).collect();
+        let found = std::mem::replace(&mut self.findings, found);
+        for place in 0..found.len() {
+            let (Some(before), Some(now)) = (found.get(place), self.findings.get(place)) else { continue };
+            let Some(rule) = self.rules.rules.get(place) else { continue };
+            let points = !rule.detect.lasts();
+            if now > before && (end.is_none() || points) {
+                let what = What::Finding { rule: rule.name.clone() };
+                self.happened.push(Happened { at: self.now, what, history: self.history });
+            }
+        }
+    }
+
+    fn note(&mut self, what: What, at: Time) {
+        self.happened.push(Happened { at, what, history: self.history });
+    }
+}
+
+/// How long after the last event something may still be undecided.
+fn undecided(rule: &Rule) -> Span {
+    let within = match &rule.detect {
+        Detect::Deadline(deadline) => deadline.within,
+        Detect::Frequency(_) | Detect::NewTerm(_) | Detect::Travel(_) => Span::ZERO,
+        Detect::Ratio(_) | Detect::Flatline(_) => LONGEST_STEP,
+    };
+    within + rule.grace + rule.pending + rule.incident.wait + SECOND
+}
+
+const fn word(step: TicketStep) -> TicketWord {
+    match step {
+        TicketStep::Opened => TicketWord::Opened,
+        TicketStep::Updated => TicketWord::Updated,
+        TicketStep::Reopened => TicketWord::Reopened,
+        TicketStep::Escalated => TicketWord::Escalated,
+        TicketStep::Resolved(_) => TicketWord::Resolved,
+        TicketStep::Withdrawn => TicketWord::Withdrawn,
+        TicketStep::Merged(_) => TicketWord::Merged,
+    }
+}
+
+fn rounded(value: f64) -> f64 {
+    (value * 1_000.0).round() / 1_000.0
+}
+
+/// An event in a few words: its type and what was given of it.
+fn describe(event: &TestEvent) -> String {
+    let mut text = event.event_type.as_str().to_owned();
+    for (field, value) in &event.texts {
+        text.push_str(&format!(" {}={value}", field.as_str()));
+    }
+    for (field, value) in &event.numbers {
+        text.push_str(&format!(" {}={value}", field.as_str()));
+    }
+    if let Some(fault) = event.fault {
+        text.push_str(&format!(" fault={fault}"));
+    }
+    if let Some(place) = event.location {
+        text.push_str(&format!(" at {},{}", place.latitude, place.longitude));
+    }
+    if event.event_type.topic() == Topic::Feedback {
+        text.push_str(" (feedback)");
+    }
+    text
+}
