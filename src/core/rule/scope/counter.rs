@@ -118,7 +118,9 @@ impl ScopeCounter {
             counted: Counted { types, filter: rule.filter.clone(), among, of, distinct, listed },
             groups: rule.groups.clone(),
             steps,
-            symptoms_kept: window + window + rule.pending + rule.incident.wait,
+            symptoms_kept: steps.time(steps.lookback()).since(steps.time(0))
+                + rule.pending
+                + rule.incident.wait,
             subjects: HashMap::default(),
             slots: Vec::new(),
             free: Vec::new(),

@@ -108,7 +108,7 @@ impl ScopeJudge {
             spans: Spans { window: steps.window(), patience: (steps.window() / 5).max(1) },
             grace,
             expectation,
-            remembered: 2 * steps.window() + steps.count(rule.pending),
+            remembered: steps.lookback() + steps.count(rule.pending),
             subjects: HashMap::default(),
             agenda: BTreeSet::new(),
             firing: BTreeSet::new(),

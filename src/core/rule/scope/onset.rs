@@ -6,6 +6,7 @@
 //! for it, and a second one the share that the first has found.
 
 use super::Side;
+use super::steps::Steps;
 
 /// The events that entered at one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,12 +25,12 @@ pub struct Background {
     pub min_samples: i64,
 }
 
-/// The step at which trouble began that is found at `step`, looking back over twice the window. `seen` holds events by
-/// step, later ones last; what is after `step` is not looked at.
+/// The step at which trouble began that is found at `step`. `seen` holds events by step, later ones last; what is after
+/// `step` is not looked at.
 pub fn onset(
     seen: impl DoubleEndedIterator<Item = Seen> + Clone,
     step: i64,
-    window: i64,
+    steps: Steps,
     background: Background,
 ) -> i64 {
     // Trouble below a limit is trouble above its mirror image.
@@ -37,12 +38,13 @@ pub fn onset(
         Side::Above => (background.limit, false),
         Side::Below => (1.0 - background.limit, true),
     };
-    let buckets = seen.filter(|seen| seen.step <= step && seen.step > step - 2 * window).map(|seen| Bucket {
-        step: seen.step,
-        trials: f64::from(seen.among),
-        hits: f64::from(if mirrored { seen.among.saturating_sub(seen.of) } else { seen.of }),
-    });
-    let earlier = buckets.clone().filter(|bucket| bucket.step <= step - window);
+    let buckets =
+        seen.filter(|seen| seen.step <= step && seen.step > step - steps.lookback()).map(|seen| Bucket {
+            step: seen.step,
+            trials: f64::from(seen.among),
+            hits: f64::from(if mirrored { seen.among.saturating_sub(seen.of) } else { seen.of }),
+        });
+    let earlier = buckets.clone().filter(|bucket| bucket.step <= step - steps.window());
     let (hits, trials) = sum(earlier);
     let healthy =
         if trials >= background.min_samples as f64 { (hits / trials).min(limit) } else { limit / 2.0 };
@@ -88,8 +90,12 @@ fn indifferent(healthy: f64, ill: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::rule::scope::steps::Edge;
+    use crate::core::time::Span;
 
-    const WINDOW: i64 = 60;
+    fn window() -> Steps {
+        Steps::new(Span::from_mins(5), Edge::Through)
+    }
 
     fn share(change: i64, before: f64, after: f64) -> Vec<Seen> {
         let bucket = |step: i64| {
@@ -108,7 +114,7 @@ mod tests {
             for change in [120, 150, 170] {
                 let seen = share(change, before, after);
                 assert_eq!(
-                    onset(seen.iter().copied(), 180, WINDOW, background),
+                    onset(seen.iter().copied(), 180, window(), background),
                     change,
                     "{before} to {after}"
                 );
@@ -121,16 +127,16 @@ mod tests {
         let background = Background { limit: 0.2, side: Side::Above, min_samples: 20 };
         let mut seen = share(170, 0.05, 0.8);
         seen.retain(|bucket| bucket.step % 3 != 0);
-        assert_eq!(onset(seen.iter().copied(), 180, WINDOW, background), 170);
+        assert_eq!(onset(seen.iter().copied(), 180, window(), background), 170);
         seen.retain(|bucket| bucket.step <= 180);
-        assert_eq!(onset(seen.iter().copied(), 180, WINDOW, background), 170);
+        assert_eq!(onset(seen.iter().copied(), 180, window(), background), 170);
     }
 
     #[test]
     fn without_any_history_trouble_began_with_the_first_bad_bucket() {
         let background = Background { limit: 0.2, side: Side::Above, min_samples: 20 };
         let seen = [Seen { step: 175, among: 3, of: 0 }, Seen { step: 177, among: 9, of: 8 }];
-        assert_eq!(onset(seen.into_iter(), 180, WINDOW, background), 177);
-        assert_eq!(onset(std::iter::empty(), 180, WINDOW, background), 180);
+        assert_eq!(onset(seen.into_iter(), 180, window(), background), 177);
+        assert_eq!(onset(std::iter::empty(), 180, window(), background), 180);
     }
 }

@@ -13,6 +13,7 @@
 //!   silence: a rest that is not silent in the window, nor in its last fifth.
 //! - **An open one stays** while it fires. It also stays, silently, while only slices fire that it explains (wider,
 //!   narrower, or overlapping within the same wider one), but no longer than a window after it last fired itself.
+//!   It stays, silently too, while its share is beyond the limit but the samples are too few: thin is not healthy.
 //! - **A wider one takes over** from an open narrower one when it fires and a sibling fires as well or the rest is
 //!   beyond the limit. The narrower one joins it. A wider one never gives way to a narrower one.
 //!
@@ -26,6 +27,8 @@ pub trait View {
     fn wider(&self, subject: Symbol) -> &[Symbol];
     /// The index of the subject's slice.
     fn group(&self, subject: Symbol) -> u8;
+    /// Whether a subject that fired and does not fire now would, if there were enough samples.
+    fn lingers(&self, subject: Symbol, step: i64) -> bool;
     /// What is known of the health of `wide` without `narrow`.
     fn rest(&self, wide: Symbol, narrow: Symbol, step: i64) -> Rest;
 }
@@ -188,9 +191,11 @@ impl<V: View> Decision<'_, V> {
             }
         }
         let step = self.step;
-        let (staying, ended): (Vec<_>, Vec<_>) = std::mem::take(&mut self.done.state.chosen)
-            .into_iter()
-            .partition(|chosen| chosen.fired == step || held.contains(&chosen.subject));
+        let (staying, ended): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.done.state.chosen).into_iter().partition(|chosen| {
+                let explains = held.contains(&chosen.subject);
+                chosen.fired == step || explains || self.view.lingers(chosen.subject, step)
+            });
         self.done.state.chosen = staying;
         self.done.ended = ended.into_iter().map(|chosen| chosen.subject).collect();
         candidates

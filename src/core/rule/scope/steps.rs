@@ -8,6 +8,9 @@
 
 use crate::core::time::{Span, Time};
 
+/// The start of trouble is sought so far back, or two windows.
+const LONGEST_LOOKBACK: Span = Span::from_mins(30);
+
 /// What a window holds at its two ends, judged at the moment T with a span of w.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Edge {
@@ -73,6 +76,12 @@ impl Steps {
     /// The steps of a window.
     pub fn window(self) -> i64 {
         self.window
+    }
+
+    /// How many steps back the start of trouble is sought: six windows, but no more than half an hour unless that is less
+    /// than two windows.
+    pub fn lookback(self) -> i64 {
+        (6 * self.window).min(self.count(LONGEST_LOOKBACK)).max(2 * self.window)
     }
 
     /// The number of steps in a span, rounded up.

@@ -24,7 +24,7 @@ impl ScopeJudge {
     }
 
     fn onset(&self, aggregate: &Aggregate, step: i64, background: Background) -> i64 {
-        onset(aggregate.seen(), step, self.steps.window(), background)
+        onset(aggregate.seen(), step, self.steps, background)
     }
 
     /// The fields of a subject with their values; [`None`] if it is not known (any more).
@@ -60,6 +60,11 @@ impl View for ScopeJudge {
 
     fn group(&self, subject: Symbol) -> u8 {
         self.subjects.get(&subject).map_or(0, |aggregate| aggregate.group)
+    }
+
+    fn lingers(&self, subject: Symbol, step: i64) -> bool {
+        let aggregate = self.subjects.get(&subject);
+        aggregate.is_some_and(|aggregate| self.test.lingers(aggregate.limit, aggregate.counts(step)))
     }
 
     fn rest(&self, wide: Symbol, narrow: Symbol, step: i64) -> Rest {

@@ -49,11 +49,11 @@ fn an_event_says_of_which_subjects_it_is_a_symptom() {
 }
 
 #[test]
-fn symptoms_are_kept_for_two_windows_beyond_what_can_still_come() {
+fn symptoms_are_kept_for_as_long_as_the_start_of_trouble_is_sought() {
     let mut world = World::new(rule(&[&[Channel]], Detect::Ratio(ratio())), 1);
     let subject = world.observe(&order(100, 1, true), at(0), false)[0];
-    world.judge(at(820), at(700));
+    world.judge(at(2_020), at(1_900));
     assert_eq!(world.counters[0].symptoms_after(subject, at(0)).len(), 1);
-    world.judge(at(822), at(701));
+    world.judge(at(2_022), at(1_901));
     assert_eq!(world.counters[0].symptoms_after(subject, at(0)).len(), 0);
 }

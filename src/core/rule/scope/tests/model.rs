@@ -8,6 +8,7 @@ use crate::core::event::{Event, Symbol, TextField};
 use crate::core::rule::scope::onset::{Seen, onset};
 use crate::core::rule::scope::ratio::{Counts, Test};
 use crate::core::rule::scope::slices::{Rest, Spans, State, View, select};
+use crate::core::rule::scope::steps::{Edge, Steps};
 use crate::core::rule::scope::{in_group, key_of, slice_key, subject_fields};
 use crate::core::rule::{Detect, Rule};
 use crate::core::time::{Span, Time};
@@ -159,6 +160,12 @@ impl View for Model<'_> {
         self.subjects[&subject].group
     }
 
+    fn lingers(&self, subject: Symbol, step: i64) -> bool {
+        let known = &self.subjects[&subject];
+        let limit = self.test.limit_of(&self.rule.groups[usize::from(known.group)], &known.fields);
+        self.test.lingers(limit, self.counts(subject, step))
+    }
+
     fn rest(&self, wide: Symbol, narrow: Symbol, step: i64) -> Rest {
         let limit = self.test.limit_of(
             &self.rule.groups[usize::from(self.subjects[&wide].group)],
@@ -166,8 +173,9 @@ impl View for Model<'_> {
         );
         let since = || {
             let window = self.window.as_millis() / self.step.as_millis();
+            let steps = Steps::new(self.window, Edge::Through);
             let from = match self.test.share_limit(limit) {
-                Some(background) => onset(self.seen(narrow).into_iter(), step, window, background),
+                Some(background) => onset(self.seen(narrow).into_iter(), step, steps, background),
                 None => step - window / 5 + 1,
             };
             let between = |subject| {

@@ -45,7 +45,13 @@ fn fewer_than_min_samples_say_nothing_and_silence_after_trouble_is_not_health() 
     assert_eq!(judged(ratio(), &few, 600).changes(), [] as [&str; 0]);
     let enough = orders(0, 200, |_| true);
     let world = judged(ratio(), &enough, 600);
-    assert_eq!(world.changes(), ["alipay found 190 1.00 of 20", "alipay quiet 300"]);
+    assert_eq!(
+        world.changes(),
+        ["alipay found 190 1.00 of 20", "alipay quiet 470"],
+        "two of two would be chance"
+    );
+    let found = world.lines().iter().filter(|line| line.contains("found")).count();
+    assert_eq!(found, 22, "with fewer samples it is found no more, but not over either");
 }
 
 #[test]
