@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod clock;
+pub mod customers;
 pub mod kafka;
 pub mod snapshot;
 pub mod store;
