@@ -7,6 +7,7 @@
 mod control;
 mod effects;
 mod figures;
+pub mod people;
 mod pipeline;
 mod places;
 mod restore;
@@ -25,7 +26,6 @@ use crate::core::event::Topic;
 use crate::core::event::decode::{Decoder, Scratch};
 use crate::core::rule::{Audience, Rule, RuleSet};
 use crate::core::time::Span;
-use crate::delivery::customers::{Customers, Nobody};
 use crate::delivery::dispatch::{Dispatcher, NoticeSettings};
 use crate::delivery::store::Store;
 use crate::edge::kafka::{Cluster, DeadLetters, Intake, IntakeSettings, Probe, Pulse, Waker};
@@ -87,8 +87,8 @@ where
     let durable = Arc::new(Durable::default());
     let give_up = CancellationToken::new();
     let (batches, queue) = mpsc::channel(WAITING_BATCHES);
-    let customers: Arc<dyn Customers> = Arc::new(Nobody);
-    let mut dispatcher = Dispatcher::new(notice_settings(setup), customers);
+    let customers = people::customers(setup.settings.customers.as_ref())?;
+    let mut dispatcher = Dispatcher::new(notice_settings(&setup.settings, &setup.rules), customers);
     let board = Arc::new(Board::default());
     let parts = Parts {
         waker: Arc::clone(&waker),
@@ -265,8 +265,8 @@ fn topics(settings: &TopicSettings) -> Vec<(Topic, String)> {
     named.into_iter().filter_map(|(topic, name)| Some((topic, name.clone()?))).collect()
 }
 
-fn notice_settings(setup: &Setup) -> NoticeSettings {
-    let Setup { settings, rules } = setup;
+/// What is decided about messages, as the configuration and the rules say.
+pub fn notice_settings(settings: &Settings, rules: &RuleSet) -> NoticeSettings {
     let to_manager = |rule: &&Rule| rule.notice.as_ref().is_some_and(|notice| notice.to == Audience::Manager);
     NoticeSettings {
         mode: settings.notices.mode,

@@ -18,8 +18,11 @@ use crate::core::event::{EventType, Topic};
 use crate::core::rule::RuleSet;
 use crate::core::rule::parse::LoadOptions;
 use crate::core::time::{Span, Time};
+use crate::daemon;
 use crate::delivery::customers::{Customers, Everybody};
 use crate::delivery::dispatch::{Dispatcher, NoticeSettings};
+use crate::edge::customers::CustomerFile;
+use crate::settings::{Settings, Sources};
 use coverage::Coverage;
 use input::Lines;
 use output::Printer;
@@ -76,14 +79,25 @@ pub fn run(arguments: &ReplayArguments) -> anyhow::Result<ExitCode> {
 }
 
 fn setup(arguments: &ReplayArguments) -> anyhow::Result<ReplaySetup> {
-    let rules = arguments.rules.clone().unwrap_or_else(|| PathBuf::from("rules"));
-    let customers: Arc<dyn Customers> = Arc::new(Everybody);
-    Ok(ReplaySetup {
-        rules: super::setup::rule_set(&rules, &LoadOptions::default())?,
-        events: EventSettings::default(),
-        notices: NoticeSettings::default(),
-        customers,
-    })
+    let file = arguments.config.clone();
+    let settings = file.map(|file| Settings::load(&Sources { file: Some(file), ..Sources::default() }));
+    let settings = settings.transpose()?;
+    let events = settings.as_ref().map_or_else(EventSettings::default, |settings| settings.events.clone());
+    let configured = settings.as_ref().map(|settings| settings.rules.path.clone());
+    let path = arguments.rules.clone().or(configured).unwrap_or_else(|| PathBuf::from("rules"));
+    let rules = super::setup::rule_set(&path, &LoadOptions { extra: events.extra.clone() })?;
+    let notices = match &settings {
+        Some(settings) => daemon::notice_settings(settings, &rules),
+        None => NoticeSettings::default(),
+    };
+    let customers: Arc<dyn Customers> = match (&arguments.customers, &settings) {
+        (Some(path), _) => Arc::new(CustomerFile::open(path)?),
+        (None, Some(settings)) if settings.customers.is_some() => {
+            daemon::people::customers(settings.customers.as_ref())?
+        }
+        (None, _) => Arc::new(Everybody),
+    };
+    Ok(ReplaySetup { rules, events, notices, customers })
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
