@@ -123,7 +123,8 @@ async fn rows(database: &Path, idle: Duration) -> Result<BTreeMap<String, i64>> 
             newest = row.try_get(0)?;
             let subject: String = row.try_get(1)?;
             let subject: serde_json::Value = serde_json::from_str(&subject)?;
-            if let Some(account) = subject["account_id"].as_str() {
+            // Pairs of field and value; both rules are about an account.
+            if let Some(account) = subject[0][1].as_str() {
                 seen.entry(account.to_owned()).or_insert(now);
             }
             last = Instant::now();

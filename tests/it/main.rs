@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap is a failed test")]
 
+mod cli; // stdout, stderr and exit codes of every verb
 mod licences; // what the dependencies may be licensed under
 mod source; // reading our own source: code without comments and strings, and the paths it names
 mod tidy; // the rules about the code that no compiler knows

@@ -19,7 +19,7 @@ const ASKED_BY_ALL: [&str; 1] = ["clock"];
 
 /// Inside the core, from the innermost part on: each may name those before it and those of its own line.
 const CORE: [&[&str]; 6] = [
-    &["time"],
+    &["by_shard", "time"],
     &["codec", "event", "stats"],
     &["effect", "rule"],
     &["clock"],
