@@ -35,6 +35,7 @@ use crate::settings::{KafkaSettings, Settings, TopicSettings};
 use control::Control;
 use effects::{Durable, EffectWriter, WAITING_BATCHES};
 use figures::Board;
+use people::People;
 use pipeline::{Counts, Pipeline};
 use worker::{Progress, Worker, WorkerSettings};
 
@@ -87,7 +88,8 @@ where
     let durable = Arc::new(Durable::default());
     let give_up = CancellationToken::new();
     let (batches, queue) = mpsc::channel(WAITING_BATCHES);
-    let customers = people::customers(setup.settings.customers.as_ref())?;
+    let people = People::open(setup.settings.customers.as_ref(), &cluster(&setup.settings.kafka))?;
+    let customers = people.customers();
     let mut dispatcher = Dispatcher::new(notice_settings(&setup.settings, &setup.rules), customers);
     let board = Arc::new(Board::default());
     let parts = Parts {
@@ -120,7 +122,9 @@ where
     tokio::select! {
         result = &mut ended => outcome = Some(result),
         signal = service::stop_signal() => tracing::info!(signal = signal?, "stopping"),
-        _ = &mut writer => anyhow::bail!("the task that writes effects has ended"),
+        () = people.keep_up() => {}
+        // It ends with the worker, whose result may come a moment later.
+        _ = &mut writer => outcome = tokio::time::timeout(LAST_MOMENTS, &mut ended).await.ok(),
     }
     control.stop();
     waker.wake();
@@ -148,7 +152,9 @@ where
             shutdown_timeout.as_secs()
         );
     }
-    writer.await.context("the task that writes effects has ended unexpectedly")?;
+    if !writer.is_finished() {
+        writer.await.context("the task that writes effects has ended unexpectedly")?;
+    }
     tracing::info!("stopped, everything is durable");
     Ok(())
 }
@@ -182,7 +188,7 @@ async fn build_worker<S: Store>(
     let (log, found) = restore::open(&settings.state.dir)?;
     let checkpoint = found.checkpoint;
     let probe = Probe::new(&cluster)?;
-    probe.ensure_topic(&cluster, &settings.topics.dead_letter, "dead_letter").await?;
+    probe.ensure_topic(&cluster, &settings.topics.dead_letter, "topics.dead_letter").await?;
     let places =
         places::find(&probe, &topics, checkpoint.as_ref(), settings.kafka.start, options.accept_gaps)?;
     if places.skipped > 0 {

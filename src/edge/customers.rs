@@ -5,6 +5,7 @@
 //! to be replaced as a whole (written elsewhere and renamed): what is open stays readable until [`CustomerFile::refresh`].
 
 mod record;
+mod table;
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader};
@@ -18,6 +19,8 @@ use hashbrown::HashMap;
 use crate::core::event::Symbol;
 use crate::delivery::customers::{Customer, Customers};
 use record::Form;
+
+pub use table::CustomerTable;
 
 /// A record longer than this is refused.
 const LONGEST_RECORD: usize = 64 * 1024;

@@ -30,13 +30,13 @@ pub enum ConnectError {
     Unreachable { brokers: String, after: Duration, last: Option<String> },
     #[error("kafka at {brokers} did not say {what}: {source}{}", reason(.last))]
     Refused { brokers: String, what: String, source: Box<KafkaError>, last: Option<String> },
-    #[error("there is no topic {topic} in kafka at {brokers}; create it, or correct topics.{key}")]
-    NoTopic { topic: String, key: &'static str, brokers: String },
+    #[error("there is no topic {topic} in kafka at {brokers}; create it, or correct {key}")]
+    NoTopic { topic: String, key: String, brokers: String },
     #[error(
         "there is no topic {topic} in kafka at {brokers}, and it could not be created: {reason}; create it, or correct \
-         topics.{key}"
+         {key}"
     )]
-    CannotCreate { topic: String, key: &'static str, brokers: String, reason: String },
+    CannotCreate { topic: String, key: String, brokers: String, reason: String },
     #[error(
         "topics keyed by account need the same number of partitions, so that an account has the same partition in \
          each of them, but {}", counts(.0)
@@ -149,8 +149,8 @@ impl Cluster {
         }
         if role == Role::Member {
             set("partition.assignment.strategy", "cooperative-sticky");
-            set("session.timeout.ms", "10000");
-            set("heartbeat.interval.ms", "3000");
+            set("session.timeout.ms", "6000");
+            set("heartbeat.interval.ms", "2000");
             set("max.poll.interval.ms", "60000");
         }
         for (key, value) in &self.options {

@@ -57,7 +57,7 @@ impl Probe {
     pub fn partitions(&self, topics: &[(Topic, String)]) -> Result<Vec<u32>, ConnectError> {
         let mut counts = Vec::with_capacity(topics.len());
         for (topic, name) in topics {
-            counts.push(self.partition_count(name, topic.as_str())?);
+            counts.push(self.partition_count(name, &format!("topics.{topic}"))?);
         }
         let keyed: Vec<_> = topics
             .iter()
@@ -81,12 +81,7 @@ impl Probe {
     }
 
     /// Makes a topic of ours with the cluster's own defaults, if it is not there.
-    pub async fn ensure_topic(
-        &self,
-        cluster: &Cluster,
-        name: &str,
-        key: &'static str,
-    ) -> Result<(), ConnectError> {
+    pub async fn ensure_topic(&self, cluster: &Cluster, name: &str, key: &str) -> Result<(), ConnectError> {
         if !matches!(self.partition_count(name, key), Err(ConnectError::NoTopic { .. })) {
             return Ok(());
         }
@@ -94,7 +89,7 @@ impl Probe {
         let topic = NewTopic::new(name, -1, TopicReplication::Fixed(-1));
         let options = AdminOptions::new().request_timeout(Some(self.answer_within));
         let refused = |reason| {
-            let (topic, brokers) = (name.to_owned(), self.brokers.clone());
+            let (topic, key, brokers) = (name.to_owned(), key.to_owned(), self.brokers.clone());
             ConnectError::CannotCreate { topic, key, brokers, reason }
         };
         match admin.create_topics([&topic], &options).await {
@@ -109,7 +104,7 @@ impl Probe {
         }
     }
 
-    pub fn partition_count(&self, name: &str, key: &'static str) -> Result<u32, ConnectError> {
+    pub fn partition_count(&self, name: &str, key: &str) -> Result<u32, ConnectError> {
         let metadata = self
             .consumer
             .fetch_metadata(Some(name), self.answer_within)
@@ -119,7 +114,7 @@ impl Probe {
         match topic.and_then(|topic| topic.error()).map(RDKafkaErrorCode::from) {
             None if count > 0 => Ok(count),
             None | Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
-                let (topic, brokers) = (name.to_owned(), self.brokers.clone());
+                let (topic, key, brokers) = (name.to_owned(), key.to_owned(), self.brokers.clone());
                 Err(ConnectError::NoTopic { topic, key, brokers })
             }
             Some(code) => {

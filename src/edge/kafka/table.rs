@@ -39,7 +39,7 @@ pub struct Follower {
 
 impl Table {
     /// Opens a topic at its beginning; `key` names it in the configuration.
-    pub fn open(cluster: &Cluster, topic: &str, key: &'static str) -> Result<Self, ConnectError> {
+    pub fn open(cluster: &Cluster, topic: &str, key: &str) -> Result<Self, ConnectError> {
         let probe = Probe::new(cluster)?;
         let count = probe.partition_count(topic, key)?;
         let mut missing = BTreeMap::new();
