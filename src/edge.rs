@@ -1,8 +1,8 @@
 //! The edges: one module per neighbour (Kafka, the database, mail, …). They don't know each other; `daemon` joins them.
 
-pub mod build;
 pub mod clock;
 pub mod customers;
 pub mod kafka;
+pub mod metrics;
 pub mod snapshot;
 pub mod store;

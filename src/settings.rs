@@ -3,6 +3,7 @@
 //! Layers, later ones winning: defaults, the file, the environment (`FOREWARN__SECTION__KEY`), flags. Nothing else
 //! in the house reads the environment. A relative path is taken from the working directory.
 
+pub mod build;
 mod check;
 mod error;
 mod layers;

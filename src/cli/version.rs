@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 
-use crate::edge::build;
+use crate::settings::build;
 
 /// Print version, revision and compiler
 #[derive(Debug, clap::Args)]
