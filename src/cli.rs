@@ -10,6 +10,7 @@ mod score;
 mod selection;
 mod setup;
 mod simulate;
+mod status;
 mod test;
 mod version;
 
@@ -35,6 +36,7 @@ enum Verb {
     #[command(hide = true)]
     Score(score::Arguments),
     Simulate(simulate::Arguments),
+    Status(status::Arguments),
     Test(test::TestArguments),
     Version(version::Arguments),
 }
@@ -48,6 +50,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Verb::Run(arguments) => run::run(&arguments),
         Verb::Score(arguments) => score::run(&arguments),
         Verb::Simulate(arguments) => simulate::run(&arguments),
+        Verb::Status(arguments) => status::run(&arguments),
         Verb::Test(arguments) => test::run(&arguments),
         Verb::Version(arguments) => version::run(&arguments),
     };

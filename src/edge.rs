@@ -2,7 +2,9 @@
 
 pub mod clock;
 pub mod customers;
+pub mod http;
 pub mod kafka;
+pub mod log;
 pub mod metrics;
 pub mod snapshot;
 pub mod store;
