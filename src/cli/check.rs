@@ -1,18 +1,20 @@
 //! `forewarn check`: whether rules can be used, and what a careful author would still do about them.
 
+mod surroundings;
+
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::bail;
 use clap::Args;
 
 use crate::core::rule::parse::{LoadOptions, LoadedRule, RuleError};
 use crate::core::rule::{Detect, NoticePolicy, RuleState};
 use crate::delivery::render::SHIPPED;
+use crate::settings::{Settings, SettingsError};
 
-use super::selection::{self, Selection};
-use super::setup;
+use super::{selection, setup};
 
 /// The exit code of lint warnings with `--deny-warnings`.
 const LINT: u8 = 3;
@@ -45,36 +47,85 @@ pub struct CheckArguments {
 }
 
 pub fn run(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
-    let events = setup::events(arguments.config.as_deref())?;
-    let options = LoadOptions { extra: events.extra };
-    let mut out = io::stdout().lock();
-    let selected = selection::select(&arguments.paths, arguments.rules.as_deref(), &options)?;
-    let Selection { rules, files, .. } = match selected {
-        Ok(selection) => selection,
-        Err(refused) => {
-            for error in &refused.errors {
-                writeln!(out, "{}\n", error.render("error"))?;
+    let mut report = Report { out: io::stdout().lock(), errors: 0, warnings: 0 };
+    let settings = match setup::settings(arguments.config.as_deref()) {
+        Ok(settings) => settings,
+        Err(SettingsError(problems)) => {
+            for problem in &problems {
+                report.error(problem)?;
             }
-            writeln!(out, "{} in {}", count(refused.errors.len(), "error"), count(refused.files, "file"))?;
-            return Ok(ExitCode::FAILURE);
+            // Without it, nobody knows which fields rules may name.
+            return report.finish("configuration, rules not looked at", arguments.deny_warnings);
         }
     };
-    if rules.is_empty() {
-        bail!("no rule was found in {}; expected YAML files", count(files, "file"));
+    let checked = rules(arguments, &settings, &mut report)?;
+    for problem in surroundings::templates(&settings) {
+        report.error(&problem)?;
     }
-    let warnings: Vec<RuleError> = rules.iter().flat_map(lint).collect();
-    for warning in &warnings {
-        writeln!(out, "{}\n", warning.render("warning"))?;
+    if arguments.config.is_some() && !arguments.offline {
+        for problem in surroundings::neighbours(&settings)? {
+            report.error(&problem)?;
+        }
     }
-    writeln!(
-        out,
-        "{} in {}: no error, {}",
-        count(rules.len(), "rule"),
-        count(files, "file"),
-        count(warnings.len(), "warning")
-    )?;
-    let denied = arguments.deny_warnings && !warnings.is_empty();
-    Ok(if denied { ExitCode::from(LINT) } else { ExitCode::SUCCESS })
+    report.finish(&checked, arguments.deny_warnings)
+}
+
+/// Checks the rules; returns in words what was read.
+fn rules(
+    arguments: &CheckArguments,
+    settings: &Settings,
+    report: &mut Report<impl Write>,
+) -> anyhow::Result<String> {
+    let options = LoadOptions { extra: settings.events.extra.clone() };
+    let directory = arguments.rules.as_deref();
+    Ok(match selection::select(&arguments.paths, directory, &settings.rules.path, &options)? {
+        Err(refused) => {
+            for error in &refused.errors {
+                report.error(error.render("error").trim_start_matches("error: "))?;
+            }
+            count(refused.files, "rule file")
+        }
+        Ok(selection) if selection.rules.is_empty() => {
+            let files = count(selection.files, "rule file");
+            report.error(format!("no rule was found in {files}; expected YAML files"))?;
+            files
+        }
+        Ok(selection) => {
+            for warning in selection.rules.iter().flat_map(lint) {
+                report.warning(&warning)?;
+            }
+            format!("{} in {}", count(selection.rules.len(), "rule"), count(selection.files, "file"))
+        }
+    })
+}
+
+/// Tells what is wrong as it is found, and counts it.
+struct Report<W> {
+    out: W,
+    errors: usize,
+    warnings: usize,
+}
+
+impl<W: Write> Report<W> {
+    fn error(&mut self, what: impl Display) -> io::Result<()> {
+        self.errors += 1;
+        writeln!(self.out, "error: {what}\n")
+    }
+
+    fn warning(&mut self, warning: &RuleError) -> io::Result<()> {
+        self.warnings += 1;
+        writeln!(self.out, "{}\n", warning.render("warning"))
+    }
+
+    fn finish(mut self, checked: &str, deny_warnings: bool) -> anyhow::Result<ExitCode> {
+        let (errors, warnings) = (count(self.errors, "error"), count(self.warnings, "warning"));
+        writeln!(self.out, "{checked}: {errors}, {warnings}")?;
+        Ok(match (self.errors, self.warnings) {
+            (1.., _) => ExitCode::FAILURE,
+            (0, 1..) if deny_warnings => ExitCode::from(LINT),
+            (0, _) => ExitCode::SUCCESS,
+        })
+    }
 }
 
 /// What works and should be better.

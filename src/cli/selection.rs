@@ -32,13 +32,15 @@ pub(super) struct Refused {
     pub(super) files: usize,
 }
 
-/// Reads `paths` (`-` is standard input), and `directory` beside them; without paths the directory itself.
+/// Reads `paths` (`-` is standard input), and `directory` beside them; without paths the directory itself, and without
+/// that `default`.
 pub(super) fn select(
     paths: &[PathBuf],
     directory: Option<&Path>,
+    default: &Path,
     options: &LoadOptions,
 ) -> anyhow::Result<Result<Selection, Refused>> {
-    let fallback = [directory.unwrap_or(Path::new("rules")).to_owned()];
+    let fallback = [directory.unwrap_or(default).to_owned()];
     let asked = if paths.is_empty() { &fallback } else { paths };
     let files = read(asked)?;
     let beside = if paths.is_empty() { Vec::new() } else { read_beside(asked, directory, &files)? };

@@ -5,16 +5,13 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 
-use crate::core::event::decode::EventSettings;
 use crate::core::rule::parse::{self, LoadOptions, LoadedRule, RuleError};
 use crate::core::rule::{Rule, RuleSet};
+use crate::settings::{Settings, SettingsError, Sources};
 
-/// How events are read, as the configuration says; its defaults where there is none.
-pub(super) fn events(config: Option<&Path>) -> anyhow::Result<EventSettings> {
-    match config {
-        None => Ok(EventSettings::default()),
-        Some(path) => bail!("the configuration {} can't be read yet", path.display()),
-    }
+/// The configuration, or what holds without a file: the defaults and the environment.
+pub(super) fn settings(config: Option<&Path>) -> Result<Settings, SettingsError> {
+    Settings::load(&Sources { file: config.map(Path::to_owned), ..Sources::default() })
 }
 
 /// A rule file as it was read.

@@ -6,7 +6,7 @@ mod junit;
 mod report;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
@@ -33,7 +33,7 @@ pub struct TestArguments {
     /// The configuration: the platform's own fields and the fault table. Without it their defaults hold.
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Rule files, or directories of them [default: rules].
+    /// Rule files, or directories of them [default: the configuration's, or rules].
     #[arg(value_name = "PATHS")]
     paths: Vec<PathBuf>,
     /// Runs only tests whose `rule › name` this regular expression finds.
@@ -58,9 +58,10 @@ pub fn run(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
     if arguments.silences.is_some() {
         bail!("--silences is not supported yet");
     }
-    let events = setup::events(arguments.config.as_deref())?;
+    let settings = setup::settings(arguments.config.as_deref())?;
+    let events = settings.events;
     let chosen = arguments.run.as_deref().map(Chosen::new).transpose()?;
-    let selection = load(&arguments.paths, &events)?;
+    let selection = load(&arguments.paths, &settings.rules.path, &events)?;
     let results = run_all(&selection, &events, chosen.as_ref());
     if let Some(path) = &arguments.junit {
         std::fs::write(path, junit::write(&results))
@@ -78,9 +79,9 @@ pub fn run(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn load(paths: &[PathBuf], events: &EventSettings) -> anyhow::Result<Selection> {
+fn load(paths: &[PathBuf], default: &Path, events: &EventSettings) -> anyhow::Result<Selection> {
     let options = LoadOptions { extra: events.extra.clone() };
-    match selection::select(paths, None, &options)? {
+    match selection::select(paths, None, default, &options)? {
         Ok(selection) if selection.rules.is_empty() => bail!("no rule was found; expected YAML files"),
         Ok(selection) => Ok(selection),
         Err(refused) => {

@@ -50,7 +50,8 @@ fn a_single_file_may_name_rules_of_the_files_beside_it() {
     let covering = "name: b\ntopics: orders\ngroup_by: [channel]\ndetect: { kind: ratio, of: 'fault != \"none\"', above: 20%, window: 5m }\n";
     let path = write(directory.path(), "a.yaml", covered);
     let options = LoadOptions::default();
-    let select = || selection::select(std::slice::from_ref(&path), None, &options).unwrap();
+    let select =
+        || selection::select(std::slice::from_ref(&path), None, Path::new("rules"), &options).unwrap();
 
     let Err(refused) = select() else { panic!("`b` is nowhere") };
     assert_eq!(refused.errors[0].message, "there is no rule `b`");
@@ -65,7 +66,7 @@ fn a_single_file_may_name_rules_of_the_files_beside_it() {
     );
 
     // The whole directory hides nothing.
-    let all = selection::select(&[directory.path().to_owned()], None, &options).unwrap();
+    let all = selection::select(&[directory.path().to_owned()], None, Path::new("rules"), &options).unwrap();
     assert!(all.is_err());
 }
 
@@ -76,8 +77,20 @@ fn a_rule_asked_for_replaces_the_one_of_its_name_in_the_directory() {
     let elsewhere = tempfile::tempdir().unwrap();
     let path = write(elsewhere.path(), "new.yaml", RULE);
     let options = LoadOptions::default();
-    let Ok(selection) = selection::select(&[path], Some(directory.path()), &options).unwrap() else {
+    let Ok(selection) =
+        selection::select(&[path], Some(directory.path()), Path::new("rules"), &options).unwrap()
+    else {
         panic!()
     };
     assert_eq!((selection.rules.len(), selection.beside.len()), (1, 0));
+}
+
+#[test]
+fn the_shipped_rules_have_no_warnings() {
+    let rules = [Path::new(env!("CARGO_MANIFEST_DIR")).join("rules")];
+    let selected = selection::select(&rules, None, Path::new("rules"), &LoadOptions::default()).unwrap();
+    let Ok(selection) = selected else { panic!("the shipped rules have errors") };
+    let warnings: Vec<String> =
+        selection.rules.iter().flat_map(lint).map(|warning| warning.render("warning")).collect();
+    assert!(warnings.is_empty(), "{}", warnings.join("\n\n"));
 }
