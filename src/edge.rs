@@ -5,6 +5,7 @@ pub mod customers;
 pub mod http;
 pub mod kafka;
 pub mod log;
+pub mod mail;
 pub mod metrics;
 pub mod snapshot;
 pub mod store;
