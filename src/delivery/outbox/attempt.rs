@@ -35,7 +35,7 @@ impl<S: OutboxStore, M: Mailer> Shared<S, M> {
         if self.settings.max_age.is_some_and(|limit| now.since(outgoing.decided_at) > limit) {
             return Err(Attempt::Expired);
         }
-        let (Reader { to, name }, rendered) = match &outgoing.to {
+        let (to, to_name, rendered) = match &outgoing.to {
             Addressee::Account { .. } => self.to_account(outgoing, now)?,
             Addressee::Staff { kind, held } => {
                 let department = outgoing.ticket.as_ref().map_or("default", |ticket| &ticket.department);
@@ -43,8 +43,7 @@ impl<S: OutboxStore, M: Mailer> Shared<S, M> {
                 let to = departments.get(department).or_else(|| departments.get("default"));
                 let to = to.ok_or(Attempt::Held { reason: HoldReason::NoAddress })?;
                 let rendered = self.parts.templates.staff(outgoing, *held, kind.template());
-                let reader = Reader { to: Personal::new(to.clone()), name: None };
-                (reader, rendered.map_err(unrendered)?)
+                (Personal::new(to.clone()), None, rendered.map_err(unrendered)?)
             }
         };
         let Rendered { subject, text, html } = rendered;
