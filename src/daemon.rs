@@ -7,6 +7,7 @@
 mod control;
 mod effects;
 mod figures;
+mod messages;
 pub mod people;
 mod pipeline;
 mod places;
@@ -27,7 +28,7 @@ use crate::core::event::decode::{Decoder, Scratch};
 use crate::core::rule::{Audience, Rule, RuleSet};
 use crate::core::time::Span;
 use crate::delivery::dispatch::{Dispatcher, NoticeSettings};
-use crate::delivery::store::Store;
+use crate::delivery::store::{OutboxStore, Store};
 use crate::edge::kafka::{Cluster, DeadLetters, Intake, IntakeSettings, Probe, Pulse, Waker};
 use crate::edge::snapshot::SnapshotWriter;
 use crate::edge::store::sqlite::{SqliteOptions, SqliteStore};
@@ -80,7 +81,7 @@ pub fn run(setup: Setup, options: RunOptions) -> anyhow::Result<()> {
 
 async fn serve<S>(setup: &Setup, store: S, options: RunOptions) -> anyhow::Result<()>
 where
-    S: Store + Clone + 'static,
+    S: Store + OutboxStore + Clone + 'static,
 {
     let shutdown_timeout = setup.settings.shutdown_timeout;
     let waker = Arc::new(Waker::default());
@@ -90,6 +91,9 @@ where
     let (batches, queue) = mpsc::channel(WAITING_BATCHES);
     let people = People::open(setup.settings.customers.as_ref(), &cluster(&setup.settings.kafka))?;
     let customers = people.customers();
+    let wake_outbox = Arc::new(Notify::new());
+    let outbox =
+        messages::outbox(&setup.settings, store.clone(), Arc::clone(&customers), Arc::clone(&wake_outbox))?;
     let mut dispatcher = Dispatcher::new(notice_settings(&setup.settings, &setup.rules), customers);
     let board = Arc::new(Board::default());
     let parts = Parts {
@@ -104,11 +108,24 @@ where
         dispatcher,
         durable,
         waker: Arc::clone(&waker),
-        outbox: Arc::new(Notify::new()),
+        outbox: wake_outbox,
         observer: Unobserved,
         give_up: give_up.clone(),
     };
     let mut writer = tokio::spawn(writer.run(queue));
+    let stop_sending = CancellationToken::new();
+    let until_end = options.until_end;
+    let told_to_stop = stop_sending.clone();
+    let mut sender = tokio::spawn(async move {
+        let Some(outbox) = outbox else { return };
+        if until_end {
+            // What the end of the input has still to say is sent once all of it is decided.
+            told_to_stop.cancelled().await;
+            outbox.drain().await;
+        } else {
+            outbox.run(told_to_stop).await;
+        }
+    });
     let (done, mut ended) = oneshot::channel();
     let thread = std::thread::Builder::new().name("worker".to_owned()).spawn(move || {
         // If nobody waits any more, the process is about to end.
@@ -155,6 +172,10 @@ where
     if !writer.is_finished() {
         writer.await.context("the task that writes effects has ended unexpectedly")?;
     }
+    stop_sending.cancel();
+    // What is not sent in time stays in the outbox.
+    let sent = tokio::time::timeout(shutdown_timeout, &mut sender).await;
+    sent.is_err().then(|| tracing::warn!("messages are left in the outbox; the next start sends them"));
     tracing::info!("stopped, everything is durable");
     Ok(())
 }
