@@ -419,7 +419,7 @@ impl Metrics {
             match &planned.decision {
                 Some(Decision::Send { .. }) => self.notices.with_label_values(&["send"]).inc(),
                 Some(Decision::Held { reason, .. }) => {
-                    self.notices.with_label_values(&[reason.as_str()]).inc()
+                    self.notices.with_label_values(&[reason.as_str()]).inc();
                 }
                 None => {}
             }

@@ -272,7 +272,8 @@ mod tests {
 
     #[test]
     fn each_threshold_opens_its_ticket_and_no_other() {
-        let cases: [(&[(i64, &str)], &[&str]); 7] = [
+        type Case = (&'static [(i64, &'static str)], &'static [&'static str]);
+        let cases: [Case; 7] = [
             (&[(0, FAILED), (4, FAILED), (9, FAILED), (9, FAILED)], &["three-failures"]),
             (&[(0, FAILED), (4, FAILED), (10, FAILED)], &[]),
             (&[(0, PAID), (29, DELIVERED), (31, OTHER)], &[]),

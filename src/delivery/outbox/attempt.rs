@@ -17,6 +17,12 @@ use crate::delivery::store::{Addressee, Attempt, HandOver, OutboxStore, Outgoing
 const COMPLETIONS: u32 = 20;
 const COMPLETION_PAUSE: Duration = Duration::from_secs(1);
 
+/// Who a message goes to.
+struct Reader {
+    to: Personal<String>,
+    name: Option<Personal<String>>,
+}
+
 impl<S: OutboxStore, M: Mailer> Shared<S, M> {
     pub(super) async fn attempt(&self, outgoing: Outgoing) -> Reach {
         let (id, number) = (outgoing.id, outgoing.attempt);
@@ -35,7 +41,7 @@ impl<S: OutboxStore, M: Mailer> Shared<S, M> {
         if self.settings.max_age.is_some_and(|limit| now.since(outgoing.decided_at) > limit) {
             return Err(Attempt::Expired);
         }
-        let (to, to_name, rendered) = match &outgoing.to {
+        let (Reader { to, name: to_name }, rendered) = match &outgoing.to {
             Addressee::Account { .. } => self.to_account(outgoing, now)?,
             Addressee::Staff { kind, held } => {
                 let department = outgoing.ticket.as_ref().map_or("default", |ticket| &ticket.department);
@@ -43,7 +49,8 @@ impl<S: OutboxStore, M: Mailer> Shared<S, M> {
                 let to = departments.get(department).or_else(|| departments.get("default"));
                 let to = to.ok_or(Attempt::Held { reason: HoldReason::NoAddress })?;
                 let rendered = self.parts.templates.staff(outgoing, *held, kind.template());
-                (Personal::new(to.clone()), None, rendered.map_err(unrendered)?)
+                let reader = Reader { to: Personal::new(to.clone()), name: None };
+                (reader, rendered.map_err(unrendered)?)
             }
         };
         let Rendered { subject, text, html } = rendered;
@@ -61,11 +68,7 @@ impl<S: OutboxStore, M: Mailer> Shared<S, M> {
 
     /// The address is looked up now, so that one that has changed since the decision is used, and one that is gone is
     /// not.
-    fn to_account(
-        &self,
-        outgoing: &Outgoing,
-        now: Time,
-    ) -> Result<(Personal<String>, Option<Personal<String>>, Rendered), Attempt> {
+    fn to_account(&self, outgoing: &Outgoing, now: Time) -> Result<(Reader, Rendered), Attempt> {
         let Addressee::Account { account_id, template, recipient, via, locale, .. } = &outgoing.to else {
             return Err(Attempt::Held { reason: HoldReason::NoAddress });
         };
@@ -80,8 +83,9 @@ impl<S: OutboxStore, M: Mailer> Shared<S, M> {
         let locale = locale.unwrap_or(route.locale);
         let rendered = self.parts.templates.customer(outgoing, &customer, locale, now).map_err(unrendered)?;
         let Customer { name, email, manager, .. } = customer;
-        let (to, to_name) = if to_manager { (manager, None) } else { (email, name) };
-        Ok((to.ok_or_else(|| held(HoldReason::NoAddress))?, to_name, rendered))
+        let (to, name) = if to_manager { (manager, None) } else { (email, name) };
+        let to = to.ok_or_else(|| held(HoldReason::NoAddress))?;
+        Ok((Reader { to, name }, rendered))
     }
 
     async fn send(&self, outgoing: &Outgoing, mail: Mail) -> (Attempt, Reach, Option<Duration>) {

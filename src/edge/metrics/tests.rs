@@ -11,8 +11,7 @@ fn metrics() -> Metrics {
 /// The value of a series as Prometheus would read it.
 fn value(metrics: &Metrics, series: &str) -> Option<String> {
     let text = metrics.text().expect("text");
-    let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ').map(str::to_owned));
-    line
+    text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ').map(str::to_owned))
 }
 
 #[test]

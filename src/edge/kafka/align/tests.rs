@@ -166,8 +166,8 @@ proptest! {
                 }
             }
         }
-        for index in 0..6 {
-            aligner.at_end(index, offsets[index], &mut journal);
+        for (index, offset) in offsets.iter().enumerate() {
+            aligner.at_end(index, *offset, &mut journal);
         }
         while aligner.release(&mut journal) > 0 {}
         prop_assert_eq!(aligner.held_bytes(), 0);
