@@ -218,7 +218,7 @@ fn check_takes_a_rule_from_stdin_and_no_rule_is_a_failure() {
 #[test]
 fn warnings_alone_are_well_unless_they_are_denied() {
     let (_rules, rule) =
-        written("rule.yaml", &GOOD_RULE.replace("tests:", "unused:").split("unused:").next().unwrap());
+        written("rule.yaml", GOOD_RULE.replace("tests:", "unused:").split("unused:").next().unwrap());
     forewarn(&["check", &rule]).ended(OK).reports(&["warning"]);
     forewarn(&["check", "--deny-warnings", &rule]).ended(LINT).reports(&["warning"]);
 }
