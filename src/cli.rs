@@ -4,6 +4,7 @@
 
 mod check;
 mod config;
+mod demo;
 mod replay;
 mod run;
 mod score;
@@ -31,6 +32,11 @@ pub struct Arguments {
 enum Verb {
     Check(check::CheckArguments),
     Config(config::Arguments),
+    Demo(demo::Arguments),
+    #[command(hide = true)]
+    DemoBroker(demo::BrokerArguments),
+    #[command(hide = true)]
+    DemoDaemon(demo::DaemonArguments),
     Replay(replay::ReplayArguments),
     Run(run::Arguments),
     #[command(hide = true)]
@@ -46,6 +52,9 @@ pub fn run(arguments: Arguments) -> ExitCode {
     let result = match arguments.verb {
         Verb::Check(arguments) => check::run(&arguments),
         Verb::Config(arguments) => config::run(&arguments),
+        Verb::Demo(arguments) => demo::run(&arguments),
+        Verb::DemoBroker(arguments) => demo::run_broker(&arguments),
+        Verb::DemoDaemon(arguments) => demo::run_daemon(&arguments),
         Verb::Replay(arguments) => replay::run(&arguments),
         Verb::Run(arguments) => run::run(&arguments),
         Verb::Score(arguments) => score::run(&arguments),

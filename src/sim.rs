@@ -18,6 +18,7 @@ pub mod plain;
 pub mod record;
 pub mod scene;
 pub mod score;
+pub mod stage;
 pub mod trouble;
 pub mod truth;
 pub mod world;
@@ -55,6 +56,11 @@ impl Settings {
     /// The instant at this share of the world's length; negative shares lie before its start.
     pub fn moment(&self, share: f64) -> Time {
         self.start + Span::from_millis((self.length.as_millis() as f64 * share) as i64)
+    }
+
+    /// How long before a world's end nothing new begins, so that those whom it touches can still complain.
+    pub fn aftermath(&self) -> Span {
+        Span::from_mins(240).min(Span::from_millis(self.length.as_millis() / 8))
     }
 
     pub fn weeks(&self) -> f64 {

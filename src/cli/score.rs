@@ -174,18 +174,27 @@ fn print_kinds(out: &mut impl Write, score: &Score) -> Result<()> {
     Ok(())
 }
 
-/// False tickets by rule, beside the planted problems and in the clean world.
+/// False tickets and notices by rule, beside the planted problems and in the clean world.
 fn print_false(out: &mut impl Write, name: &str, measured: &Measured) -> Result<()> {
     for (place, score) in [("", Some(&measured.score)), (" in the clean world", measured.clean.as_ref())] {
-        let Some(score) = score.filter(|score| !score.false_tickets.is_empty()) else { continue };
-        let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
-        for ticket in &score.false_tickets {
-            *counts.entry(&ticket.rule).or_default() += 1;
-        }
-        let counts: Vec<String> = counts.iter().map(|(rule, count)| format!("{rule} {count}")).collect();
-        writeln!(out, "false tickets of {name}{place}: {}", counts.join(", "))?;
+        let Some(score) = score else { continue };
+        let tickets = by_rule(score.false_tickets.iter().map(|ticket| ticket.rule.as_str()));
+        let notices = by_rule(score.false_notices.iter().map(|notice| notice.rule.as_str()));
+        writeln!(out, "{name}{place}: false tickets: {tickets}; false notices: {notices}")?;
     }
     Ok(())
+}
+
+fn by_rule<'a>(rules: impl Iterator<Item = &'a str>) -> String {
+    let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
+    for rule in rules {
+        *counts.entry(rule).or_default() += 1;
+    }
+    if counts.is_empty() {
+        return "none".to_owned();
+    }
+    let counts: Vec<String> = counts.iter().map(|(rule, count)| format!("{rule} {count}")).collect();
+    counts.join(", ")
 }
 
 fn explain(out: &mut impl Write, truth: &Truth, rules: &Measured, limit: usize) -> Result<()> {

@@ -137,7 +137,9 @@ impl Account {
             span_of_minutes((20.0 + distance / 250.0 * 60.0) * slowness)
         };
         let stay = if abroad { dice.between(2.0, 9.0) } else { dice.between(0.4, 3.0) };
-        let leaves = settings.moment(dice.between(-0.3, 0.9));
+        // Whoever is abroad from the first day on has no home that the events could know.
+        let earliest = if abroad { 0.2 } else { -0.3 };
+        let leaves = settings.moment(dice.between(earliest, 0.9));
         let arrives = leaves + journey;
         let leaves_again = arrives + Span::from_millis((stay * DAY.as_millis() as f64) as i64);
         Some(Trip { city, leaves, arrives, leaves_again, back: leaves_again + journey })

@@ -15,6 +15,7 @@ pub enum Purpose {
     Logins = 4,
     Arrival = 5,
     Customers = 6,
+    Earlier = 7,
 }
 
 /// A source of random numbers.

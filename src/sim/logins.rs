@@ -14,11 +14,16 @@ use super::trouble::{Planted, Trouble};
 /// Device number of the family's tablet at home.
 const TABLET: u16 = 6;
 /// So many of its own logins an account has shown before an intruder is planted.
-const KNOWN_AFTER: u32 = 5;
+pub const KNOWN_AFTER: u32 = 5;
 
 impl Scene<'_> {
     pub fn log_in(&mut self, slot: Time) {
-        for moment in self.moments(slot, self.account.logins) {
+        let look_alikes = self.look_alikes;
+        let certain = look_alikes.logins.get(&self.account.id).into_iter().flatten().copied();
+        let certain = certain.filter(|moment| slot <= *moment && *moment < slot + SLOT);
+        let mut moments = self.moments(slot, self.account.logins);
+        moments.extend(certain);
+        for moment in moments {
             if self.account.family && self.dice.chance(0.3) {
                 let login = self.at_home_with(TABLET);
                 self.succeed(moment, login);

@@ -46,6 +46,8 @@ pub struct LookAlikes {
     pub promotions: Vec<Promotion>,
     pub clusters: Vec<Cluster>,
     pub own_faults: BTreeMap<u32, Vec<OwnFaults>>,
+    /// Logins that happen at a certain moment, beside those of habit.
+    pub logins: BTreeMap<u32, Vec<Time>>,
 }
 
 /// The share of payments that fail in a cluster.

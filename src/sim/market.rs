@@ -94,7 +94,7 @@ pub const SUPPLIERS: [Supplier; 7] = [
     },
     Supplier {
         name: "handcraft",
-        median: 1_500.0,
+        median: 900.0,
         sigma: 0.6,
         tail: 0.06,
         gives_up: 9_000.0,
@@ -196,6 +196,11 @@ pub fn product_at(index: u8) -> &'static Product {
 
 pub fn error_code(index: u8) -> Option<&'static str> {
     ERROR_CODES.get(usize::from(index)).map(|(code, _)| *code).filter(|code| !code.is_empty())
+}
+
+/// Whether a failure with this code is the customer's own fault.
+pub fn is_customers_own(index: u8) -> bool {
+    ERROR_CODES.get(usize::from(index)).is_some_and(|(_, fault)| *fault == Fault::Customer)
 }
 
 impl Supplier {

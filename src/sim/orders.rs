@@ -27,6 +27,13 @@ enum Payment {
     Silent(usize),
 }
 
+/// How often somebody has tried to pay for one wish so far.
+struct Tries {
+    attempt: u32,
+    own_faults: u32,
+    abandoned: bool,
+}
+
 impl Scene<'_> {
     pub fn buy(&mut self, slot: Time) {
         let (id, end) = (self.account.id, slot + SLOT);
@@ -137,7 +144,7 @@ impl Scene<'_> {
     fn purchase(&mut self, mut order: Order, start: Time, crowd: f64) {
         let mut now = start;
         let mut own_faults = 0;
-        for _ in 0..4 {
+        for attempt in 0..4 {
             self.open(&mut order, now);
             let abandoned = self.dice.chance(0.12);
             let pays = if abandoned {
@@ -145,7 +152,8 @@ impl Scene<'_> {
             } else {
                 now + span_of_seconds(self.dice.lognormal(14.0, 0.6).min(180.0))
             };
-            let payment = self.pay(&order, pays, own_faults, crowd, abandoned);
+            let tries = Tries { attempt, own_faults, abandoned };
+            let payment = self.pay(&order, pays, crowd, &tries);
             let (again, pause) = match payment {
                 None => {
                     if self.dice.chance(0.6) {
@@ -193,29 +201,23 @@ impl Scene<'_> {
 
     /// How an attempt ends; [`None`] if the customer walks away before paying. Whoever opens an order on a channel of
     /// which nothing is heard has met the silence, whether they meant to pay or not.
-    fn pay(
-        &mut self,
-        order: &Order,
-        time: Time,
-        own_faults: u32,
-        crowd: f64,
-        abandoned: bool,
-    ) -> Option<Payment> {
+    fn pay(&mut self, order: &Order, time: Time, crowd: f64, tries: &Tries) -> Option<Payment> {
         if let Some(problem) = self.plan.silent(order.channel, time) {
             return Some(Payment::Silent(problem));
         }
-        if abandoned {
+        if tries.abandoned {
             return None;
         }
         let channel = channel_at(order.channel);
         // Who has failed by their own fault is likely to fail so again.
-        let again = if own_faults > 0 { 0.3 } else { 0.0 };
+        let again = if tries.own_faults > 0 { 0.3 } else { 0.0 };
         let own = (channel.customer_fault * self.account.clumsiness * crowd + again).min(0.7);
         if self.dice.chance(own) {
             return Some(Payment::OwnFault(self.dice.pick(&CUSTOMER_CODES).unwrap_or(PASSWORD_CODE)));
         }
         let planted = self.plan.failing(order.channel, order.region, time);
-        let cluster = self.look_alikes.in_cluster(order.channel, order.region, time);
+        // Chance strikes different people; whoever tries again gets through.
+        let cluster = tries.attempt == 0 && self.look_alikes.in_cluster(order.channel, order.region, time);
         let share = planted.map_or(if cluster { CLUSTER_SHARE } else { 0.0 }, |(_, share)| share);
         if self.dice.chance(share.max(channel.own_fault)) {
             let code = if self.dice.chance(0.05) {
@@ -258,7 +260,7 @@ impl Scene<'_> {
     /// The order is held by a stalled supplier until the stall is over; the backlog then takes its time.
     fn wait_out(&mut self, problem: usize, order: &Order, paid: Time, lost: f64, planted: Planted) {
         let length = planted.to.since(planted.from).as_secs_f64();
-        let backlog = self.dice.exponential(0.06 * length).min(0.2 * length);
+        let backlog = self.dice.exponential(0.03 * length).min(0.06 * length);
         let delivered = (!self.dice.chance(lost)).then(|| planted.to + span_of_seconds(backlog + 3.0));
         let met = self.ledger.touch(problem, self.account.id, paid, Some(order.number));
         if met {
@@ -268,7 +270,8 @@ impl Scene<'_> {
         match delivered {
             Some(delivered) => self.tell(delivered, EventType::OrderDelivered, Body::Order(order.clone())),
             None => {
-                let at = planted.to + span_of_seconds(self.dice.between(3_600.0, 20_000.0));
+                // Once the supplier is back, staff go through what it has lost.
+                let at = planted.to + span_of_seconds(self.dice.between(60.0, 900.0));
                 self.tell(at, EventType::OrderRefunded, Body::Order(order.clone()));
             }
         }

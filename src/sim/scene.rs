@@ -50,7 +50,8 @@ impl Scene<'_> {
     pub fn moments(&mut self, slot: Time, per_day: f64) -> Vec<Time> {
         let mut moments = Vec::new();
         let mut hour = slot;
-        while hour < slot + SLOT {
+        // What would happen after the world's end need not be made up.
+        while hour < slot + SLOT && hour < self.settings.end() {
             let mean = per_day / 24.0 * super::market::busyness(hour, self.account.shift);
             for _ in 0..self.dice.poisson(mean) {
                 moments.push(hour + self.dice.seconds(0.0, 3_600.0));

@@ -251,7 +251,7 @@ impl Drawing<'_> {
 
     /// Whether enough happens while it lasts that it can be told from chance.
     fn is_fair(&self, planted: &Planted) -> bool {
-        if planted.to + Span::from_mins(240) > self.settings.end() {
+        if planted.to + self.settings.aftermath() > self.settings.end() {
             return false;
         }
         let minutes = planted.to.since(planted.from).as_secs_f64() / 60.0;
