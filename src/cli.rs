@@ -32,6 +32,7 @@ pub struct Arguments {
 enum Verb {
     Check(check::CheckArguments),
     Config(config::Arguments),
+    #[command(hide = true)]
     Demo(demo::Arguments),
     #[command(hide = true)]
     DemoBroker(demo::BrokerArguments),
