@@ -8,6 +8,7 @@ mod control;
 mod effects;
 mod figures;
 mod messages;
+mod pages;
 pub mod people;
 mod pipeline;
 mod places;
@@ -102,7 +103,21 @@ where
         durable: Arc::clone(&durable),
         board: Arc::clone(&board),
     };
+    let shown = match setup.settings.http.listen {
+        Some(address) => Some(pages::Shown::bind(address, &setup.rules).await?),
+        None => None,
+    };
     let worker = build_worker(setup, &store, &mut dispatcher, options, batches, parts).await?;
+    let hidden = CancellationToken::new();
+    if let Some(shown) = shown {
+        let sources = pages::Sources {
+            board: Arc::clone(&board),
+            control: Arc::clone(&control),
+            rules: Arc::clone(&setup.rules),
+            group: setup.settings.kafka.group.clone(),
+        };
+        tokio::spawn(shown.serve(store.clone(), sources, hidden.clone()));
+    }
     let writer = EffectWriter {
         store,
         dispatcher,
@@ -173,6 +188,7 @@ where
         writer.await.context("the task that writes effects has ended unexpectedly")?;
     }
     stop_sending.cancel();
+    hidden.cancel();
     // What is not sent in time stays in the outbox.
     let sent = tokio::time::timeout(shutdown_timeout, &mut sender).await;
     sent.is_err().then(|| tracing::warn!("messages are left in the outbox; the next start sends them"));

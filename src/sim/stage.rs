@@ -196,7 +196,7 @@ mod tests {
             for role in [stage.roles.traveller, stage.roles.tunnel] {
                 assert!(logins.contains_key(&role), "seed {seed}: {}", account_name(role));
                 let before = stage.earlier.iter().filter(|arrival| arrival.record.account == role).count();
-                assert!(before >= 2, "seed {seed}: {} earlier logins", before);
+                assert!(before >= 2, "seed {seed}: {before} earlier logins");
             }
         }
     }
