@@ -13,6 +13,7 @@ mod setup;
 mod simulate;
 mod status;
 mod test;
+mod ticket;
 mod version;
 
 use std::io::Write;
@@ -45,6 +46,7 @@ enum Verb {
     Simulate(simulate::Arguments),
     Status(status::Arguments),
     Test(test::TestArguments),
+    Ticket(ticket::Arguments),
     Version(version::Arguments),
 }
 
@@ -62,6 +64,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Verb::Simulate(arguments) => simulate::run(&arguments),
         Verb::Status(arguments) => status::run(&arguments),
         Verb::Test(arguments) => test::run(&arguments),
+        Verb::Ticket(arguments) => ticket::run(&arguments),
         Verb::Version(arguments) => version::run(&arguments),
     };
     result.unwrap_or_else(|error| {
