@@ -1,0 +1,12 @@
+//! The whole program against a real Kafka and a real SMTP server. `scripts/test` starts the broker and names it in
+//! `FOREWARN_TEST_KAFKA`; without that the tests start it themselves through `scripts/kafka`, and fail where that fails.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap is a failed test")]
+#![expect(clippy::print_stdout, reason = "what helps after a failure is printed")]
+#![expect(dead_code, reason = "the harness can kill and hold up what the tests here do not yet")]
+
+mod backlog; // a day that nobody has read
+mod bad_input; // what can't be read
+mod harness; // broker, mailbox, daemon and store as a test sees them
+mod operation; // metrics, health, refused configurations
+mod pipeline; // events in, ticket and mail out

@@ -1,0 +1,116 @@
+//! The daemon as those see it who operate it: refused configurations, metrics, health, and how it stops.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::harness::broker;
+use crate::harness::daemon::Place;
+use crate::harness::events::Timeline;
+use crate::harness::mailbox::Mailbox;
+use crate::harness::wait::{until, when};
+use crate::harness::world::topics;
+
+const RULE: &str = r#"
+name: failures
+summary: Every failed order
+owner: payments
+topics: orders
+group_by: [account_id]
+detect: { kind: frequency, count: 'type == "order.failed"', at_least: 1, window: 10m }
+incident: { wait: 0s }
+ticket: { category: topup_failure, department: payments, severity: high, sla: emergency }
+notice: { template: topup_failing, to: account }
+"#;
+
+fn get(address: SocketAddr, path: &str) -> Result<(u16, String), String> {
+    let text = |error: std::io::Error| error.to_string();
+    let mut stream = TcpStream::connect(address).map_err(text)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10))).map_err(text)?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").map_err(text)?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).map_err(text)?;
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or("no header")?;
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or("no status")?;
+    Ok((status, body.to_owned()))
+}
+
+fn check_metrics(text: &str) {
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("promtool can't be run ({error}); scripts/test installs it"));
+    promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success() && said.is_empty(), "{}\n{text}", String::from_utf8_lossy(&said));
+}
+
+#[test]
+fn metrics_are_well_formed_and_name_nobody_and_health_tells_alive_from_ready() {
+    let mailbox = Mailbox::open();
+    let (orders, logins) = topics(2);
+    let place = Place::new(&orders, &logins, &mailbox);
+    place.add_rule("failures", RULE);
+    place.set_customers("{\"account_id\":\"account-number-one\",\"email\":\"ada@example.com\"}\n");
+    let time = Timeline::recent();
+    broker::produce(&orders, [time.topup_failed(0, "o1", "account-number-one", "alipay", "CHANNEL_TIMEOUT")]);
+    let mut daemon = place.run();
+    until("readiness", || match get(place.http, "/-/ready") {
+        Ok((200, _)) => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    assert_eq!(get(place.http, "/-/healthy").unwrap().0, 200);
+    until("the mail", || when(!mailbox.mails().is_empty(), mailbox.mails()));
+    let (status, text) = get(place.http, "/metrics").unwrap();
+    assert_eq!(status, 200);
+    check_metrics(&text);
+    for name in ["forewarn_build_info", "forewarn_events_total", "process_resident_memory_bytes"] {
+        assert!(text.contains(name), "{name} is missing in\n{text}");
+    }
+    for personal in ["account-number-one", "ada@example.com"] {
+        assert!(!text.contains(personal), "{personal} stands in\n{text}");
+    }
+    assert!(daemon.stop().success());
+    assert!(!daemon.log().contains("ada@example.com"), "{}", daemon.log());
+}
+
+#[test]
+fn an_unreachable_broker_is_named() {
+    let mailbox = Mailbox::open();
+    let mut place = Place::new("orders", "logins", &mailbox);
+    place.add_rule("failures", RULE);
+    place.replace("kafka", "brokers = [\"127.0.0.1:1\"]\ngroup = \"g\"");
+    let (code, said) = place.run_and_fail();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("127.0.0.1:1"), "{said}");
+}
+
+#[test]
+fn topics_with_unequal_partition_counts_are_refused_by_name_and_number() {
+    let mailbox = Mailbox::open();
+    let (orders, logins) = (broker::topic("orders", 4), broker::topic("logins", 3));
+    let place = Place::new(&orders, &logins, &mailbox);
+    place.add_rule("failures", RULE);
+    let (code, said) = place.run_and_fail();
+    assert_eq!(code, Some(1), "{said}");
+    for word in [orders.as_str(), logins.as_str(), "4", "3"] {
+        assert!(said.contains(word), "{word} is missing in: {said}");
+    }
+}
+
+#[test]
+fn a_topic_that_is_not_there_is_named() {
+    let mailbox = Mailbox::open();
+    let orders = broker::topic("orders", 2);
+    let missing = broker::unique("missing");
+    let place = Place::new(&orders, &missing, &mailbox);
+    place.add_rule("failures", RULE);
+    let (code, said) = place.run_and_fail();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains(&missing), "{said}");
+}
