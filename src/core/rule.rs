@@ -310,7 +310,7 @@ pub fn watch_for(rule: &Rule) -> Option<Box<dyn table::Watch>> {
             Box::new(deadline::DeadlineWatch::new(settings.clone(), grace, lateness))
         }
         Detect::Travel(settings) => Box::new(travel::TravelWatch::new(settings.clone(), grace, lateness)),
-        Detect::NewTerm(settings) => Box::new(new_term::NewTermWatch::new(settings.clone())),
+        Detect::NewTerm(settings) => Box::new(new_term::NewTermWatch::new(settings.clone(), grace, lateness)),
         Detect::Ratio(_) | Detect::Flatline(_) => return None,
     })
 }

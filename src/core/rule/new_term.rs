@@ -1,19 +1,18 @@
 //! `new_term`: a value, a combination or a place that this subject has not shown for a while.
 //!
-//! An event at time t is judged against the subject's events with t - window < time < t; it is what makes its values
-//! known from then on, whether or not they were new.
+//! At the time *t* of an event a value is known if an event with `t - window < time < t` has shown it; events of one
+//! instant don't make each other known. An event that lacks what is looked at is not looked at at all, unless
+//! `missing` says that it fires. What came before a pause of a whole window is no history any more,
+//! and to a subject without any history nothing is new.
 
-#[cfg(test)]
-mod tests;
+mod known;
 mod watch;
 
 use crate::core::event::{TextField, TextSet};
 use crate::core::time::Span;
 
+pub use known::{MOST_FIELDS, MOST_PLACES};
 pub use watch::NewTermWatch;
-
-/// The most fields that a rule may want to be new each by itself.
-pub const MOST_FIELDS: usize = 4;
 
 /// The settings of a new-term rule.
 #[derive(Clone, Debug)]
@@ -53,3 +52,6 @@ impl NewTerm {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

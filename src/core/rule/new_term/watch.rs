@@ -1,234 +1,169 @@
-//! `new_term` at work: what a subject has shown before, and what an event shows for the first time.
+//! `new_term` at work: each event against what its subject has shown before, and again when an earlier one arrives.
 
-use crate::core::codec::{CorruptState, Reader, Sink, Writer};
-use crate::core::event::{Event, Facts, Place, Symbol};
-use crate::core::rule::table::{Keep, Small, State, Table, Watch};
+use crate::core::codec::{CorruptState, Sink};
+use crate::core::event::{Event, Facts, Symbol};
+use crate::core::rule::table::{Keep, Table, Watch};
 use crate::core::rule::verdict::{Evidence, Judged, Moment, Verdict};
 use crate::core::stats::geodesy::Spot;
 use crate::core::time::{Span, Time};
 
-use super::{History, MOST_FIELDS, NewTerm, Novelty};
-
-/// Values that are remembered per subject, over all fields of the rule. Beyond it the one that was seen longest ago goes,
-/// and is new again when it returns.
-const MOST_KNOWN: usize = 48;
-
-/// Events of one subject that may still be re-judged. Beyond it the oldest is settled early.
-const MOST_RECENT: usize = 64;
+use super::known::{Bounds, Known, MOST_FIELDS, MOST_PLACES, MOST_VALUES, Sighting};
+use super::{NewTerm, Novelty};
 
 const SUBJECT: u8 = b's';
+/// A place that is known no better than this says nothing of where somebody was: near everything, it would make all
+/// known.
+const VAGUE_KM: f64 = 200.0;
 
 /// The state of a new-term rule in one shard.
 #[derive(Debug)]
 pub struct NewTermWatch {
-    settings: NewTerm,
-    subjects: Table<Past>,
-    observed: usize,
+    judge: Judge,
+    subjects: Table<Known>,
+    /// The sightings of the event at hand.
+    seen: Vec<Sighting>,
     given_up: u64,
+    observed: usize,
 }
 
-/// What a subject has shown.
-#[derive(Clone, Debug, Default)]
-struct Past {
-    /// The first and the last settled event of the history, and how many there are.
-    first: Time,
-    last: Time,
-    settled: u32,
-    known: Small<Known, 3>,
-    /// Events that something may still be put before, in the order of time.
-    recent: Small<Shown, 1>,
-}
-
-/// A value and when it was last shown, among settled events.
-#[derive(Clone, Copy, Debug, Default)]
-struct Known {
-    value: Symbol,
-    seen: Time,
-}
-
-/// How much is known of a subject. One that was silent for a whole window starts anew, as a stranger.
-#[derive(Clone, Copy, Debug)]
-struct Acquaintance {
-    first: Time,
-    last: Time,
-    events: u32,
-}
-
-impl Acquaintance {
-    fn is_over(&self, time: Time, window: Span) -> bool {
-        self.events > 0 && time.since(self.last) >= window
-    }
-
-    fn add(&mut self, time: Time, window: Span) {
-        if self.events == 0 || self.is_over(time, window) {
-            (self.first, self.events) = (time, 0);
-        }
-        self.last = time;
-        self.events = self.events.saturating_add(1);
-    }
-}
-
-impl Past {
-    fn history(&self) -> Acquaintance {
-        Acquaintance { first: self.first, last: self.last, events: self.settled }
-    }
-}
-
-/// What one event shows.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Shown {
-    time: Time,
-    found: bool,
-    values: [Symbol; MOST_FIELDS],
+#[derive(Debug)]
+struct Judge {
+    settings: NewTerm,
+    bounds: Bounds,
+    /// The places that a new one is compared with.
+    places: Vec<(Time, Spot)>,
 }
 
 impl NewTermWatch {
-    pub fn new(settings: NewTerm) -> Self {
-        Self { settings, subjects: Table::default(), observed: 0, given_up: 0 }
+    pub fn new(settings: NewTerm, _grace: Span, _lateness: Span) -> Self {
+        let (fields, values) = match &settings.of {
+            Novelty::Values { fields, every: true } => (fields.len().clamp(1, MOST_FIELDS), MOST_VALUES),
+            Novelty::Values { every: false, .. } => (1, MOST_VALUES),
+            Novelty::Place { last, .. } => (1, (*last).clamp(1, MOST_PLACES)),
+        };
+        let counts = matches!(settings.of, Novelty::Values { .. });
+        let bounds = Bounds { window: settings.window, fields, values, counts };
+        Self {
+            judge: Judge { settings, bounds, places: Vec::new() },
+            subjects: Table::default(),
+            seen: Vec::new(),
+            given_up: 0,
+            observed: 0,
+        }
     }
 
-    /// What the event shows of the rule's fields; [`None`] where it says nothing about them.
-    fn shown(&self, event: &Event<'_>) -> Option<Shown> {
-        let mut values = [Symbol::MISSING; MOST_FIELDS];
-        match &self.settings.of {
+    /// Puts what the event shows into `seen`; false if it lacks what the rule looks at.
+    fn see(&mut self, event: &Event<'_>) -> bool {
+        self.seen.clear();
+        let missing_fires = self.judge.settings.missing_fires;
+        match &self.judge.settings.of {
             Novelty::Place { radius_km, .. } => {
-                let place = event.place.filter(|place| place.accuracy_km <= radius_km.max(VAGUE_KM))?;
-                values[0] = spot_value(place);
+                let vague = radius_km.max(VAGUE_KM);
+                let Some(place) = event.place.filter(|place| place.accuracy_km <= vague) else {
+                    return false;
+                };
+                let spot = Spot::new(place.latitude, place.longitude, place.accuracy_km);
+                self.seen.push(Sighting::new(event.time, 0, spot.0));
             }
             Novelty::Values { fields, every } => {
-                let mut combination = Symbol(NAMESPACE);
-                for (position, field) in fields.iter().enumerate() {
-                    let mut value = event.symbol(*field);
-                    if value == Symbol::MISSING {
-                        if !self.settings.missing_fires {
-                            return None;
-                        }
-                        value = Symbol(NOTHING);
+                let mut combination = Symbol(0x77);
+                for (position, field) in fields.iter().take(MOST_FIELDS).enumerate() {
+                    let value = event.symbol(*field);
+                    if value == Symbol::MISSING && !missing_fires {
+                        return false;
                     }
-                    // The same text in two fields is two values.
-                    let value = value.with(Symbol(position as u64));
                     combination = combination.with(value);
-                    if *every && let Some(place) = values.get_mut(position) {
-                        *place = value;
+                    if *every {
+                        self.seen.push(Sighting::new(event.time, position, value.0));
                     }
                 }
-                if !every {
-                    values[0] = combination;
+                if !*every {
+                    self.seen.push(Sighting::new(event.time, 0, combination.0));
                 }
             }
         }
-        Some(Shown { time: event.time, found: false, values })
+        !self.seen.is_empty()
     }
 }
 
-/// A place that is known no better than this says nothing about where somebody was: it is neither judged nor remembered.
-const VAGUE_KM: f64 = 200.0;
-
-/// Stands for a field that the event lacks, where the rule takes that for a value.
-const NOTHING: u64 = 3;
-const NAMESPACE: u64 = 0x6e65_775f_7465_726d;
-
-impl NewTerm {
-    /// Whether `shown` is new, given what was settled and the events before it.
-    fn is_new(&self, past: &Past, before: &[Shown], shown: &Shown) -> bool {
-        let mut history = past.history();
-        for other in before.iter().filter(|other| other.time < shown.time) {
-            history.add(other.time, self.window);
+impl Judge {
+    /// Whether the event whose sightings begin at `position` shows something new.
+    fn novelty(&mut self, known: &Known, position: usize) -> Option<Evidence> {
+        let event = known.sightings().get(position..position + self.bounds.fields)?;
+        let time = event.first()?.time();
+        let past = known.past(time, self.bounds);
+        if !past.suffices(self.settings.min_history, time) {
+            return None;
         }
-        if history.is_over(shown.time, self.window) {
-            return false;
-        }
-        let enough = match self.min_history {
-            History::Events(least) => history.events >= least && history.events > 0,
-            History::Since(span) => history.events > 0 && shown.time.since(history.first) >= span,
-        };
-        if !enough {
-            return false;
-        }
-        match &self.of {
-            Novelty::Values { .. } => shown
-                .values
-                .iter()
-                .filter(|value| **value != Symbol::MISSING)
-                .all(|value| !self.is_known(past, before, shown.time, |other| other == *value)),
-            Novelty::Place { radius_km, last } => {
-                let spot = Spot(shown.values[0].0);
-                let near = |other: Symbol| spot.least_distance_km(Spot(other.0)) <= *radius_km;
-                let recent = before.iter().filter(|other| other.time < shown.time).count();
-                // The settled places are in the order of their last visit; recent ones come after them.
-                let settled = past.known.len().saturating_sub(last.saturating_sub(recent));
-                let in_window = |seen: Time| shown.time.since(seen) < self.window;
-                let among_settled = past.known.iter().skip(settled);
-                let among_recent = before.iter().rev().filter(|other| other.time < shown.time).take(*last);
-                !among_settled.filter(|known| in_window(known.seen)).any(|known| near(known.value))
-                    && !among_recent.filter(|other| in_window(other.time)).any(|other| near(other.values[0]))
-            }
-        }
-    }
-
-    /// Judges the events of one instant anew; whether one of them was new so far, and whether one is now.
-    fn judge_again(&self, past: &mut Past, from: usize, to: usize) -> (bool, bool) {
-        let (mut was_found, mut is_found) = (false, false);
-        for position in from..to {
-            let Some(shown) = past.recent.get(position).copied() else { break };
-            let before = past.recent.get(..from).unwrap_or_default();
-            let found = self.is_new(past, before, &shown);
-            was_found |= shown.found;
-            is_found |= found;
-            if let Some(shown) = past.recent.get_mut(position) {
-                shown.found = found;
-            }
-        }
-        (was_found, is_found)
-    }
-
-    fn is_known(&self, past: &Past, before: &[Shown], time: Time, same: impl Fn(Symbol) -> bool) -> bool {
-        past.known.iter().any(|known| time.since(known.seen) < self.window && same(known.value))
-            || before.iter().any(|other| {
-                other.time < time
-                    && time.since(other.time) < self.window
-                    && other.values.iter().any(|value| *value != Symbol::MISSING && same(*value))
-            })
-    }
-
-    /// Moves what nothing can be put before any more from the events to the summary; returns how much was given up.
-    fn settle(&self, past: &mut Past, settled: Time) -> u64 {
-        let ready = past.recent.iter().take_while(|shown| shown.time < settled).count();
-        let ready = ready.max(past.recent.len().saturating_sub(MOST_RECENT));
-        let mut given_up = 0;
-        for position in 0..ready {
-            let Some(shown) = past.recent.get(position).copied() else { break };
-            if past.history().is_over(shown.time, self.window) {
-                past.known.truncate(0);
-            }
-            let mut history = past.history();
-            history.add(shown.time, self.window);
-            (past.first, past.last, past.settled) = (history.first, history.last, history.events);
-            for value in shown.values.into_iter().filter(|value| *value != Symbol::MISSING) {
-                let same = |known: &Known| match &self.of {
-                    Novelty::Values { .. } => known.value == value,
-                    Novelty::Place { radius_km, .. } => {
-                        Spot(known.value.0).distance_km(Spot(value.0)) <= *radius_km / 4.0
-                    }
+        let window = self.settings.window;
+        let samples = u64::from(past.events);
+        match self.settings.of {
+            Novelty::Values { .. } => {
+                let is_known = |own: &Sighting| {
+                    let same = |other: &Sighting| other.value == own.value && other.field() == own.field();
+                    known.before(time, window).any(same)
                 };
-                if let Some(position) = past.known.iter().position(same) {
-                    past.known.remove(position);
+                if event.iter().any(is_known) {
+                    return None;
                 }
-                if past.known.len() >= self.most_known() {
-                    past.known.remove(0);
-                    given_up += u64::from(matches!(self.of, Novelty::Values { .. }));
-                }
-                past.known.push(Known { value, seen: shown.time });
+                Some(Evidence { value: 1.0, limit: 1.0, samples, approximate: false })
+            }
+            Novelty::Place { radius_km, .. } => {
+                let here = event.first().map(|own| Spot(own.value))?;
+                let nearest = self.nearest(known, here, time, radius_km)?;
+                Some(Evidence { value: nearest, limit: radius_km, samples, approximate: false })
             }
         }
-        past.recent.drop_front(ready);
-        given_up
     }
 
-    fn most_known(&self) -> usize {
-        match self.of {
-            Novelty::Values { .. } => MOST_KNOWN,
-            Novelty::Place { last, .. } => last.clamp(1, MOST_KNOWN),
+    /// How far the nearest of the remembered places is at least; [`None`] if it is within the radius.
+    fn nearest(&mut self, known: &Known, here: Spot, time: Time, radius_km: f64) -> Option<f64> {
+        let before = || known.before(time, self.settings.window);
+        // Most events come from a place that was seen before, which needs neither order nor trigonometry.
+        let few = before().count() <= self.bounds.values;
+        if few && before().any(|other| other.value == here.0) {
+            return None;
+        }
+        let places = &mut self.places;
+        places.clear();
+        for sighting in known.before(time, self.settings.window) {
+            let spot = Spot(sighting.value);
+            match places.iter_mut().find(|(_, other)| *other == spot) {
+                Some((seen, _)) => *seen = (*seen).max(sighting.time()),
+                None => places.push((sighting.time(), spot)),
+            }
+        }
+        places.sort_unstable_by(|one, other| other.cmp(one));
+        places.truncate(self.bounds.values);
+        let distance = |place: &(Time, Spot)| {
+            let (_, place) = place;
+            let slack = place.accuracy_km() + here.accuracy_km();
+            if place.most_distance_km(here) - slack <= radius_km {
+                0.0
+            } else {
+                place.least_distance_km(here)
+            }
+        };
+        let nearest = places.iter().map(distance).fold(f64::INFINITY, f64::min);
+        (nearest > radius_km).then_some(if nearest.is_finite() { nearest } else { 0.0 })
+    }
+
+    /// Judges the events from a position on and says what has changed.
+    fn judge(&mut self, known: &mut Known, position: usize, subject: Symbol, out: &mut Vec<Judged>) {
+        for at in (position..known.sightings().len()).step_by(self.bounds.fields) {
+            let Some((since, was)) = known.sightings().get(at).map(|own| (own.time(), own.found())) else {
+                break;
+            };
+            let novelty = self.novelty(known, at);
+            if novelty.is_some() == was {
+                continue;
+            }
+            known.set_found(at, novelty.is_some());
+            if let Some(evidence) = novelty {
+                out.push(Judged { subject, verdict: Verdict::Found { since, evidence } });
+            } else if !known.sightings().iter().any(|own| own.time() == since && own.found()) {
+                out.push(Judged { subject, verdict: Verdict::Withdrawn { since } });
+            }
         }
     }
 }
@@ -242,33 +177,17 @@ impl Watch for NewTermWatch {
         moment: Moment,
         out: &mut Vec<Judged>,
     ) {
-        if !starts || moment.late {
+        if !starts || moment.late || !self.see(event) {
             return;
         }
-        let Some(shown) = self.shown(event) else { return };
         self.observed += 1;
         let (slot, _) = self.subjects.find_or_insert(subject);
-        let Some(past) = self.subjects.change(slot) else { return };
-        self.given_up += self.settings.settle(past, moment.settled);
-        let position = past.recent.partition_point(|other| other.time <= shown.time);
-        past.recent.insert(position, shown);
-        // Events of one instant are one finding: what is new in any of them is new at that time.
-        let mut from = past.recent.partition_point(|other| other.time < shown.time);
-        while let Some(time) = past.recent.get(from).map(|shown| shown.time) {
-            let to = past.recent.partition_point(|other| other.time <= time);
-            let (was_found, is_found) = self.settings.judge_again(past, from, to);
-            let verdict = match (is_found, was_found) {
-                (true, false) => {
-                    let samples = u64::from(past.settled) + from as u64;
-                    let evidence = Evidence { value: 1.0, limit: 1.0, samples, approximate: false };
-                    Some(Verdict::Found { since: time, evidence })
-                }
-                (false, true) => Some(Verdict::Withdrawn { since: time }),
-                (true, true) | (false, false) => None,
-            };
-            out.extend(verdict.map(|verdict| Judged { subject, verdict }));
-            from = to;
-        }
+        let Some(known) = self.subjects.change(slot) else { return };
+        let bounds = self.judge.bounds;
+        self.given_up += known.settle(moment.settled, bounds);
+        let (position, given_up) = known.insert(&self.seen, bounds);
+        self.given_up += given_up;
+        self.judge.judge(known, position, subject, out);
     }
 
     fn next_due(&self) -> Option<Time> {
@@ -279,19 +198,19 @@ impl Watch for NewTermWatch {
 
     fn sweep(&mut self, moment: Moment) {
         let visits = 2 * std::mem::take(&mut self.observed) + 16;
-        let (settings, given_up) = (&self.settings, &mut self.given_up);
-        self.subjects.sweep(visits, |_, past| {
-            let before = (past.recent.len(), past.known.len());
-            *given_up += settings.settle(past, moment.settled);
-            let expired = moment.settled - settings.window;
-            past.known.retain(|known| known.seen > expired);
-            if past.recent.is_empty() && past.last <= expired {
+        let (bounds, settled) = (self.judge.bounds, moment.settled);
+        let mut given_up = 0;
+        self.subjects.sweep(visits, |_, known| {
+            if known.newest() <= settled - bounds.window {
                 return Keep::Forget;
             }
-            past.recent.shrink();
-            past.known.shrink();
-            if before == (past.recent.len(), past.known.len()) { Keep::Unchanged } else { Keep::Changed }
+            let before = known.sightings().len();
+            given_up += known.settle(settled, bounds);
+            let changed = known.forget(settled, bounds.window) || known.sightings().len() < before;
+            known.shrink();
+            if changed { Keep::Changed } else { Keep::Unchanged }
         });
+        self.given_up += given_up;
     }
 
     fn facts(&self, _subject: Symbol) -> Option<&Facts> {
@@ -314,60 +233,10 @@ impl Watch for NewTermWatch {
     }
 
     fn bytes(&self) -> usize {
-        self.subjects.bytes()
+        self.subjects.bytes() + self.judge.places.capacity() * size_of::<(Time, Spot)>()
     }
 
     fn given_up(&self) -> u64 {
         self.given_up
     }
-}
-
-impl State for Past {
-    const VERSION: u8 = 1;
-
-    fn encode(&self, to: &mut Writer<'_>) {
-        to.time(self.first);
-        to.time(self.last);
-        to.unsigned(u64::from(self.settled));
-        to.unsigned(self.known.len() as u64);
-        for known in self.known.iter() {
-            to.symbol(known.value);
-            to.time(known.seen);
-        }
-        to.unsigned(self.recent.len() as u64);
-        for shown in self.recent.iter() {
-            to.time(shown.time);
-            to.bool(shown.found);
-            let used = shown.values.iter().filter(|value| **value != Symbol::MISSING).count();
-            to.unsigned(used as u64);
-            for value in shown.values.iter().take(used) {
-                to.symbol(*value);
-            }
-        }
-    }
-
-    fn decode(from: &mut Reader<'_>) -> Result<Self, CorruptState> {
-        let mut past =
-            Self { first: from.time()?, last: from.time()?, settled: from.unsigned32()?, ..Self::default() };
-        for _ in 0..from.count()? {
-            past.known.push(Known { value: from.symbol()?, seen: from.time()? });
-        }
-        for _ in 0..from.count()? {
-            let mut shown = Shown { time: from.time()?, found: from.bool()?, ..Shown::default() };
-            for position in 0..from.count()? {
-                *shown.values.get_mut(position).ok_or(CorruptState)? = from.symbol()?;
-            }
-            past.recent.push(shown);
-        }
-        Ok(past)
-    }
-
-    fn heap_bytes(&self) -> usize {
-        self.known.heap_bytes() + self.recent.heap_bytes()
-    }
-}
-
-/// A place as a value; only one at the south pole, on the date line and known to the metre, has the value of nothing.
-fn spot_value(place: Place) -> Symbol {
-    Symbol(Spot::new(place.latitude, place.longitude, place.accuracy_km).0)
 }
