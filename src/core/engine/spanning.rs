@@ -34,8 +34,18 @@ impl Engine {
         self.scope.now = now;
         self.feed_rekeyed(now);
         let rules = Arc::clone(&self.rules);
+        let mut verdicts = Vec::new();
         for (index, rule) in (0..).zip(&rules.rules) {
-            self.judge_aggregates(index, rule, now);
+            self.judge_aggregates(index, rule, now, &mut verdicts);
+        }
+        // After a leap (in a backlog, after a silence) many steps are judged at once. What was found and what ended in
+        // them happens in the order of time, and an incident whose time is over between two of them ends between them.
+        verdicts.sort_by_key(|(at, ..)| *at);
+        for (at, index, judged) in verdicts {
+            self.scope.incidents.advance(at, &mut self.effects);
+            if let Some(rule) = rules.rules.get(usize::from(index)) {
+                self.take_aggregate(index, rule, judged, at);
+            }
         }
         self.scope.incidents.advance(now, &mut self.effects);
         self.refresh_causes(now);
@@ -46,7 +56,14 @@ impl Engine {
             judges.chain(incidents).min().unwrap_or(Time::MAX).min((now + next_step).round_up(next_step));
     }
 
-    fn judge_aggregates(&mut self, index: u16, rule: &Rule, now: Time) {
+    /// Judges one rule's steps up to `now`; each verdict goes out with the moment of its decision.
+    fn judge_aggregates(
+        &mut self,
+        index: u16,
+        rule: &Rule,
+        now: Time,
+        verdicts: &mut Vec<(Time, u16, Judged)>,
+    ) {
         let place = usize::from(index);
         let Some(judge) = &mut self.scope.judges[place] else { return };
         let mut settled = now;
@@ -60,16 +77,24 @@ impl Engine {
         // A partition that has never been heard of holds the memory of the others back no longer than a silent one.
         let settled = settled.max(now - SILENT_INPUT_BOUND - rule.lateness);
         judge.judge(now, settled, &mut judged);
-        for Judged { subject, verdict } in &judged {
-            let key = Key { rule: index, subject: *subject };
-            match *verdict {
-                Verdict::Found { since, evidence } => self.scope_found(key, rule, since, evidence, now),
-                Verdict::Joined { into, .. } => self.join_wider(key, Key { rule: index, subject: into }, now),
-                other => self.scope.incidents.judge(key, other, now, &mut self.effects),
-            }
+        for judged in judged.drain(..) {
+            let (Verdict::Found { since: time, .. }
+            | Verdict::Withdrawn { since: time }
+            | Verdict::Cleared { at: time, .. }
+            | Verdict::Resolved { at: time }
+            | Verdict::Joined { at: time, .. }) = judged.verdict;
+            verdicts.push((time + rule.grace.min(now.since(time)), index, judged));
         }
-        judged.clear();
         self.judged = judged;
+    }
+
+    fn take_aggregate(&mut self, index: u16, rule: &Rule, judged: Judged, at: Time) {
+        let key = Key { rule: index, subject: judged.subject };
+        match judged.verdict {
+            Verdict::Found { since, evidence } => self.scope_found(key, rule, since, evidence, at),
+            Verdict::Joined { into, .. } => self.join_wider(key, Key { rule: index, subject: into }, at),
+            other => self.scope.incidents.judge(key, other, at, &mut self.effects),
+        }
     }
 
     fn scope_found(
@@ -78,11 +103,10 @@ impl Engine {
         rule: &Rule,
         since: Time,
         evidence: crate::core::rule::verdict::Evidence,
-        now: Time,
+        at: Time,
     ) {
         let Some(judge) = &self.scope.judges[usize::from(key.rule)] else { return };
         let name = || judge.subject_fields(key.subject).cloned().unwrap_or_default();
-        let at = since + rule.grace.min(now.since(since));
         let finding = Finding {
             key,
             since,
