@@ -78,10 +78,10 @@ impl Test {
         }
     }
 
-    /// Whether a window would be a finding if it held enough samples.
+    /// Whether a window that is no finding is not health either: its share is beyond the limit, though that may be chance.
     pub fn lingers(&self, limit: usize, counts: Counts) -> bool {
         match self {
-            Self::Share(share) => counts.among < share.min_samples && share.is_shown(limit, counts),
+            Self::Share(share) => share.is_beyond(limit, counts),
             Self::Silence(_) => false,
         }
     }
@@ -212,13 +212,9 @@ impl ShareTest {
     }
 
     fn fires(&self, limit: usize, counts: Counts) -> bool {
-        counts.among >= self.min_samples && self.is_shown(limit, counts)
-    }
-
-    /// Whether the share is shown to be beyond the limit.
-    fn is_shown(&self, limit: usize, counts: Counts) -> bool {
         let (hits, among) = self.hits(counts);
-        self.limits.get(limit).is_some_and(|limit| among > 0 && hits >= limit.critical.required(among))
+        let critical = self.limits.get(limit).map(|limit| &limit.critical);
+        counts.among >= self.min_samples && critical.is_some_and(|critical| hits >= critical.required(among))
     }
 
     /// Whether the raw share is beyond the limit.

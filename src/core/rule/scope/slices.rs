@@ -13,7 +13,9 @@
 //!   silence: a rest that is not silent in the window, nor in its last fifth.
 //! - **An open one stays** while it fires. It also stays, silently, while only slices fire that it explains (wider,
 //!   narrower, or overlapping within the same wider one), but no longer than a window after it last fired itself.
-//!   It stays, silently too, while its share is beyond the limit but the samples are too few: thin is not healthy.
+//!   It stays, silently too, while its raw share is beyond the limit though that is no longer shown (or the samples are too
+//!   few to be asked): what is not shown to be ill is not yet well, and a share that hovers about what is shown would
+//!   otherwise open and close all day.
 //! - **A wider one takes over** from an open narrower one when it fires and a sibling fires as well or the rest is
 //!   beyond the limit. The narrower one joins it. A wider one never gives way to a narrower one.
 //!
@@ -27,7 +29,7 @@ pub trait View {
     fn wider(&self, subject: Symbol) -> &[Symbol];
     /// The index of the subject's slice.
     fn group(&self, subject: Symbol) -> u8;
-    /// Whether a subject that fired and does not fire now would, if there were enough samples.
+    /// Whether a subject that fired and does not fire now is not within its limit either.
     fn lingers(&self, subject: Symbol, step: i64) -> bool;
     /// What is known of the health of `wide` without `narrow`.
     fn rest(&self, wide: Symbol, narrow: Symbol, step: i64) -> Rest;

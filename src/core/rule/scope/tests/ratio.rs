@@ -1,9 +1,10 @@
 //! `ratio` without slices, by example.
 
 use super::support::{Order, World, at, decimal, ratio, rule};
-use crate::core::event::TextField::{AccountId, Channel};
-use crate::core::rule::scope::{Ratio, Side};
-use crate::core::rule::verdict::Verdict;
+use crate::core::event::TextField::{AccountId, Channel, DeviceId};
+use crate::core::event::TextSet;
+use crate::core::rule::scope::{Ratio, ScopeCounter, Side};
+use crate::core::rule::verdict::{Moment, Verdict};
 use crate::core::rule::{Detect, Limit};
 
 const fn order(second: i64, account: u32, failed: bool) -> Order {
@@ -25,7 +26,7 @@ fn judged(detect: Ratio, orders: &[Order], until: i64) -> World {
 fn a_share_shown_to_be_above_the_limit_is_found_at_each_step_until_it_is_not() {
     let orders = orders(0, 1_200, |second| (600..760).contains(&second));
     let world = judged(ratio(), &orders, 1_400);
-    assert_eq!(world.changes(), ["alipay found 710 0.40 of 30", "alipay healthy 940"]);
+    assert_eq!(world.changes(), ["alipay found 710 0.40 of 30", "alipay healthy 990"]);
     let found = world.lines().iter().filter(|line| line.contains("found")).count();
     assert_eq!(found, 46, "every five seconds");
 }
@@ -45,11 +46,7 @@ fn fewer_than_min_samples_say_nothing_and_silence_after_trouble_is_not_health() 
     assert_eq!(judged(ratio(), &few, 600).changes(), [] as [&str; 0]);
     let enough = orders(0, 200, |_| true);
     let world = judged(ratio(), &enough, 600);
-    assert_eq!(
-        world.changes(),
-        ["alipay found 190 1.00 of 20", "alipay quiet 470"],
-        "two of two would be chance"
-    );
+    assert_eq!(world.changes(), ["alipay found 190 1.00 of 20", "alipay quiet 490"], "when nothing is left");
     let found = world.lines().iter().filter(|line| line.contains("found")).count();
     assert_eq!(found, 22, "with fewer samples it is found no more, but not over either");
 }
@@ -60,7 +57,7 @@ fn below_is_the_mirror_and_waits_for_a_whole_window() {
     let orders = orders(0, 900, |second| second >= 500);
     // From the start the share of failures is nothing, far below 80 %.
     let world = judged(detect, &orders, 1_100);
-    assert_eq!(world.changes(), ["alipay found 300 0.00 of 30", "alipay healthy 680"]);
+    assert_eq!(world.changes(), ["alipay found 300 0.00 of 30", "alipay healthy 730"]);
 }
 
 #[test]
@@ -138,4 +135,23 @@ fn everything_is_forgotten_when_nothing_can_concern_it_any_more() {
     assert_eq!((world.judge.subjects(), world.counters[0].subjects()), (0, 0));
     assert_eq!(world.counters[0].figures().symptoms, 0);
     assert_eq!(world.judge.next_due(), None);
+}
+
+#[test]
+fn a_shard_counts_no_more_subjects_than_its_bound_and_counts_what_it_leaves_out() {
+    let mut counter = ScopeCounter::new(&rule(&[&[Channel], &[DeviceId]], Detect::Ratio(ratio()))).unwrap();
+    let moment = Moment { settled: at(0), now: at(10), late: false };
+    for device in 0..100_100 {
+        let mut event = order(10, 1, false).event();
+        event.set_text(DeviceId, format!("d{device}").into());
+        event.symbolize(TextSet::of(DeviceId));
+        counter.observe(&event, moment);
+    }
+    assert_eq!((counter.subjects(), counter.figures().beyond_bound), (100_000, 101));
+    counter.observe(&order(10, 1, false).event(), moment);
+    assert_eq!(counter.figures().without_subject, 1, "no device");
+    let mut overtaken = order(10, 1, false).event();
+    overtaken.time = at(-1);
+    counter.observe(&overtaken, moment);
+    assert_eq!(counter.figures().overtaken, 1);
 }
