@@ -256,3 +256,77 @@ fn prune(list: &mut Vec<Packed>, near: i64, settled: i64) {
         position >= before || Some(position - 1) == last_of
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::rule::scope::steps::Edge;
+    use crate::core::time::Span;
+
+    const SUBJECT: Symbol = Symbol(3);
+
+    fn appearances() -> Appearances {
+        Appearances::new(Steps::new(Span::from_mins(1), Edge::Through))
+    }
+
+    #[test]
+    fn an_appearance_covers_what_its_neighbours_do_not() {
+        let mut appearances = appearances();
+        let mut add = |step, of| appearances.add(SUBJECT, Symbol(1), step, of, 0);
+        assert_eq!(add(100, false), (Some((100, 160)), None));
+        assert_eq!(add(100, false), (None, None), "the same step again");
+        assert_eq!(add(130, true), (Some((160, 190)), Some((130, 190))));
+        assert_eq!(add(110, true), (None, Some((110, 130))), "between two that cover it");
+        assert_eq!(add(300, false), (Some((300, 360)), None), "long after");
+        assert_eq!(add(270, true), (Some((270, 300)), Some((270, 330))), "late, before another");
+        assert_eq!(add(100, true), (None, Some((100, 110))), "the same step, and now it fails");
+    }
+
+    #[test]
+    fn accounts_and_subjects_do_not_cover_each_other() {
+        let mut appearances = appearances();
+        for (subject, account) in [(1, 1), (1, 2), (2, 1)] {
+            let (among, _) = appearances.add(Symbol(subject), Symbol(account), 100, false, 0);
+            assert_eq!(among, Some((100, 160)), "{account} before {subject}");
+        }
+    }
+
+    #[test]
+    fn what_no_late_event_can_come_next_to_is_forgotten() {
+        let mut appearances = appearances();
+        for step in 0..100_000 {
+            appearances.add(SUBJECT, Symbol(7), step, step % 3 == 0, step - 20);
+        }
+        let kept = appearances.parts.iter().flatten().map(|(_, kept)| kept.as_slice().len()).max();
+        assert_eq!(
+            kept,
+            Some(22),
+            "twenty that are open, the last before them, and the last of them that failed"
+        );
+    }
+
+    #[test]
+    fn accounts_that_are_seen_no_more_are_swept_as_new_ones_come() {
+        let mut appearances = appearances();
+        for account in 0..400_000i64 {
+            let step = account / 100;
+            appearances.add(SUBJECT, Symbol(account as u64 * 0x9E37_79B9_7F4A_7C15), step, false, step - 20);
+        }
+        // A hundred new ones a step, each of use for eighty steps.
+        assert!((8_000..24_000).contains(&appearances.len()), "{}", appearances.len());
+        assert!(appearances.bytes() < 2_000_000, "{}", appearances.bytes());
+    }
+
+    #[test]
+    fn steps_are_told_from_their_low_bits_by_what_is_near() {
+        for (step, near) in [
+            (0, 0),
+            (-5, 7),
+            (1 << 28, (1 << 28) + 100),
+            (176_000_000, 175_999_000),
+            ((1 << 28) - 1, 1 << 28),
+        ] {
+            assert_eq!(Packed::new(step, true).step(near), step, "{step} near {near}");
+        }
+    }
+}
