@@ -53,11 +53,10 @@ pub(super) fn select(
         }
     }
     let mut all = rules.clone();
+    let mut known: BTreeSet<String> = rules.iter().map(|loaded| loaded.rule.name.clone()).collect();
     for file in &beside {
         let loaded = parse::load_bytes(&file.bytes, &name(file), options).unwrap_or_default();
-        let is_new = |loaded: &LoadedRule| all.iter().all(|known| known.rule.name != loaded.rule.name);
-        let fresh: Vec<LoadedRule> = loaded.into_iter().filter(is_new).collect();
-        all.extend(fresh);
+        all.extend(loaded.into_iter().filter(|loaded| known.insert(loaded.rule.name.clone())));
     }
     if errors.is_empty() {
         let names: BTreeSet<String> = files.iter().map(name).collect();

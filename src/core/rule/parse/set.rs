@@ -5,12 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::Rule;
 use super::super::condition::nearest;
 use super::error::RuleError;
+use super::yaml::MAX_PROBLEMS;
 use super::{LoadedRule, Origin};
 use crate::core::event::{TextField, TextSet, Topic, TypeSet};
+
+/// The most rules of one configuration; more are an error.
+pub const MAX_RULES: usize = 10_000;
 
 /// Checks rules that are to be loaded together.
 pub fn check_set(rules: &[LoadedRule]) -> Vec<RuleError> {
     let mut errors = Vec::new();
+    if let Some(loaded) = rules.get(MAX_RULES) {
+        let message = format!("{} rules are too many; at most {MAX_RULES} can be loaded", rules.len());
+        return vec![loaded.origin.name.error(message)];
+    }
     let mut by_name: BTreeMap<&str, &LoadedRule> = BTreeMap::new();
     for loaded in rules {
         match by_name.get(loaded.rule.name.as_str()) {
@@ -31,6 +39,7 @@ pub fn check_set(rules: &[LoadedRule]) -> Vec<RuleError> {
         examples(loaded, &by_name, &mut errors);
     }
     cycles(&by_name, &mut errors);
+    errors.truncate(MAX_PROBLEMS);
     errors.sort_by(|one, other| {
         let key = |error: &RuleError| (error.place.file.clone(), error.place.line, error.place.column);
         key(one).cmp(&key(other))
@@ -87,31 +96,68 @@ fn examples(loaded: &LoadedRule, by_name: &BTreeMap<&str, &LoadedRule>, errors: 
     }
 }
 
-/// Two rules that cover each other would wait for each other.
+/// Rules that cover each other would wait for each other.
 fn cycles(by_name: &BTreeMap<&str, &LoadedRule>, errors: &mut Vec<RuleError>) {
-    for (name, loaded) in by_name {
+    let entangled = entangled(by_name);
+    for name in &entangled {
+        let Some(loaded) = by_name.get(name) else { continue };
         let Origin { covered_by, .. } = &loaded.origin;
         for (cover, place) in loaded.rule.incident.covered_by.iter().zip(covered_by) {
-            let mut seen = BTreeSet::new();
-            let mut open = vec![cover.rule.as_str()];
-            while let Some(next) = open.pop() {
-                if next == *name {
-                    let help = if cover.rule == *name {
-                        "a rule can't cover itself".to_owned()
-                    } else {
-                        format!("`{}` is covered by `{name}` itself, directly or not", cover.rule)
-                    };
-                    errors.push(place.error("rules cover each other in a circle").help(help));
-                    break;
-                }
-                if seen.insert(next)
-                    && let Some(other) = by_name.get(next)
-                {
-                    open.extend(other.rule.incident.covered_by.iter().map(|cover| cover.rule.as_str()));
+            if leads_to(cover.rule.as_str(), name, by_name, &entangled) {
+                let help = if cover.rule == *name {
+                    "a rule can't cover itself".to_owned()
+                } else {
+                    format!("`{}` is covered by `{name}` itself, directly or not", cover.rule)
+                };
+                errors.push(place.error("rules cover each other in a circle").help(help));
+            }
+        }
+    }
+}
+
+/// The rules that are left when those that nothing entangled covers are taken away, again and again: none, unless there is
+/// a circle.
+fn entangled<'a>(by_name: &BTreeMap<&'a str, &LoadedRule>) -> BTreeSet<&'a str> {
+    let mut covering: BTreeMap<&str, Vec<&'a str>> = BTreeMap::new();
+    let mut covers: BTreeMap<&'a str, usize> = BTreeMap::new();
+    for (name, loaded) in by_name {
+        let known =
+            loaded.rule.incident.covered_by.iter().filter(|cover| by_name.contains_key(cover.rule.as_str()));
+        for cover in known {
+            covering.entry(cover.rule.as_str()).or_default().push(name);
+            *covers.entry(name).or_default() += 1;
+        }
+    }
+    let mut free: Vec<&str> = by_name.keys().copied().filter(|name| !covers.contains_key(name)).collect();
+    while let Some(name) = free.pop() {
+        for covered in covering.get(name).into_iter().flatten() {
+            if let Some(count) = covers.get_mut(covered) {
+                *count -= 1;
+                if *count == 0 {
+                    covers.remove(covered);
+                    free.push(covered);
                 }
             }
         }
     }
+    covers.into_keys().collect()
+}
+
+fn leads_to(from: &str, to: &str, by_name: &BTreeMap<&str, &LoadedRule>, entangled: &BTreeSet<&str>) -> bool {
+    let mut seen = BTreeSet::new();
+    let mut open = vec![from];
+    while let Some(next) = open.pop() {
+        if next == to {
+            return true;
+        }
+        if entangled.contains(next)
+            && seen.insert(next)
+            && let Some(other) = by_name.get(next)
+        {
+            open.extend(other.rule.incident.covered_by.iter().map(|cover| cover.rule.as_str()));
+        }
+    }
+    false
 }
 
 /// The fields that events of the rule's topics can have.
