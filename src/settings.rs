@@ -167,6 +167,8 @@ pub struct SmtpSettings {
     pub connections: usize,
     /// How long each phase of a conversation may take.
     pub timeout: Duration,
+    /// Whether what was handed over without an answer is sent again: at least once in place of at most once.
+    pub resend_unconfirmed: bool,
 }
 
 #[derive(Clone, Debug)]

@@ -173,6 +173,7 @@ pub struct RawSmtp {
     pub ca_file: Option<PathBuf>,
     pub connections: u32,
     pub timeout: Written,
+    pub resend_unconfirmed: bool,
 }
 
 impl Default for RawSmtp {
@@ -188,6 +189,7 @@ impl Default for RawSmtp {
             ca_file: None,
             connections: 4,
             timeout: Written::secs(30),
+            resend_unconfirmed: false,
         }
     }
 }

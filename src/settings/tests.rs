@@ -262,6 +262,11 @@ fn each_mistake_is_told_with_its_place_its_key_and_what_was_expected() {
             "forewarn.toml:1: time_zone: there is no time zone \"Asia/Shangai\"; expected one such as \"Asia/Shanghai\"",
         ),
         (
+            "[log]\nlevel = \"forewarn=loud\"",
+            "forewarn.toml:2: log.level: is \"forewarn=loud\": invalid filter directive; expected a level such as \"info\", or \
+             directives such as \"info,forewarn::edge=debug\"",
+        ),
+        (
             "[departments]\nops = \"ops\"",
             "forewarn.toml:2: departments.ops: is no mail address; expected one such as \"team@example.com\"",
         ),
