@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod cli; // stdout, stderr and exit codes of every verb
+mod events; // generated records are read or refused
 mod licences; // what the dependencies may be licensed under
 mod source; // reading our own source: code without comments and strings, and the paths it names
 mod tidy; // the rules about the code that no compiler knows
