@@ -30,7 +30,6 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(&Sources { file: arguments.config.clone(), ..Sources::default() })?;
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let options = LoadOptions { extra: settings.events.extra.clone() };
     let rules = super::setup::rule_set(&settings.rules.path, &options)?;
     let options = RunOptions { until_end: arguments.until_end, accept_gaps: arguments.accept_gaps };

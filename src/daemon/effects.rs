@@ -56,6 +56,8 @@ impl Durable {
 pub trait Observer: Send {
     /// Effects were written; `waited`: since the record that led to the first of them.
     fn written(&mut self, planned: &[Planned], applied: Applied, took: Duration, waited: Option<Duration>);
+    /// They could not be written and are tried again.
+    fn retried(&mut self);
 }
 
 /// Plans effects and writes them.
@@ -122,6 +124,7 @@ impl<S: Store, O: Observer> EffectWriter<S, O> {
                 }
             }
             self.durable.failing.store(true, Ordering::Relaxed);
+            self.observer.retried();
             tokio::select! {
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
                 () = self.give_up.cancelled() => return false,

@@ -5,7 +5,10 @@ use std::sync::{Mutex, PoisonError};
 
 use super::pipeline::Counts;
 use crate::core::engine::EngineFigures;
+use crate::core::event::faults::UnknownFaults;
 use crate::core::event::{EventType, Topic};
+use crate::core::time::Time;
+use crate::edge::clock::Stopwatch;
 use crate::edge::kafka::IntakeFigures;
 
 /// The figures of one worker, counted since its start.
@@ -33,6 +36,9 @@ pub struct Figures {
     pub cluster_away: bool,
     /// The database can't be written to.
     pub store_failing: bool,
+    /// When the last checkpoint became valid.
+    pub last_checkpoint: Option<Stopwatch>,
+    pub shard_times: Vec<(u32, Time)>,
 }
 
 impl Figures {
@@ -66,15 +72,29 @@ impl Figures {
 
 /// Where the figures are left for others.
 #[derive(Debug, Default)]
-pub struct Board(Mutex<Figures>);
+pub struct Board {
+    figures: Mutex<Figures>,
+    /// Failures whose fault is unknown, since they were taken last.
+    unknown_faults: Mutex<UnknownFaults>,
+}
 
 impl Board {
-    pub fn post(&self, figures: Figures) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = figures;
+    pub fn post(&self, figures: Figures, unknown: UnknownFaults) {
+        *self.figures.lock().unwrap_or_else(PoisonError::into_inner) = figures;
+        let mut sum = self.unknown_faults.lock().unwrap_or_else(PoisonError::into_inner);
+        sum.other_codes += unknown.other_codes;
+        sum.without_code += unknown.without_code;
+        for (code, count) in unknown.by_code {
+            *sum.by_code.entry(code).or_insert(0) += count;
+        }
     }
 
     pub fn read(&self) -> Figures {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.figures.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn take_unknown_faults(&self) -> UnknownFaults {
+        std::mem::take(&mut *self.unknown_faults.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

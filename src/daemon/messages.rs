@@ -7,7 +7,7 @@ use anyhow::{Context as _, anyhow};
 use tokio::sync::Notify;
 
 use crate::delivery::customers::Customers;
-use crate::delivery::outbox::{Outbox, OutboxSettings, Parts};
+use crate::delivery::outbox::{Observer, Outbox, OutboxSettings, Parts};
 use crate::delivery::render::{RenderSettings, Templates};
 use crate::delivery::store::OutboxStore;
 use crate::edge::clock;
@@ -20,6 +20,7 @@ pub fn outbox<S: OutboxStore + 'static>(
     store: S,
     customers: Arc<dyn Customers>,
     wake: Arc<Notify>,
+    observer: Arc<dyn Observer>,
 ) -> anyhow::Result<Option<Outbox<S, SmtpMailer>>> {
     let Some(smtp) = &settings.smtp else { return Ok(None) };
     let parts = Parts {
@@ -28,7 +29,7 @@ pub fn outbox<S: OutboxStore + 'static>(
         templates: Arc::new(templates(settings)?),
         customers,
         clock: Arc::new(clock::now),
-        observer: Arc::new(()),
+        observer,
         wake,
     };
     let outbox_settings = OutboxSettings {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
+use super::overview::Overview;
 use crate::delivery::customers::{Customers, Nobody};
 use crate::edge::customers::{CustomerFile, CustomerTable};
 use crate::edge::kafka::{Cluster, Follower, Table};
@@ -66,16 +67,20 @@ impl People {
     }
 
     /// Looks now and then whether a file has been replaced. Never ends; a topic is followed by a thread of its own.
-    pub async fn keep_up(&self) {
+    pub async fn keep_up(&self, overview: &Overview) {
         let Self::File(file) = self else { return std::future::pending().await };
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let file = Arc::clone(file);
             match tokio::task::spawn_blocking(move || file.refresh()).await {
-                Ok(Ok(true)) => tracing::info!("the new file of customers is in use"),
+                Ok(Ok(true)) => {
+                    tracing::info!("the new file of customers is in use");
+                    overview.note_customers(true);
+                }
                 Ok(Ok(false)) => {}
                 Ok(Err(error)) => {
                     tracing::error!(%error, "the file of customers can't be used; the one before stays in use");
+                    overview.note_customers(false);
                 }
                 Err(error) => tracing::error!(%error, "the file of customers could not be looked at"),
             }

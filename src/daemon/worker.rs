@@ -240,6 +240,7 @@ impl Worker {
         if self.snapshot.poll().context("cannot commit a checkpoint")?.is_some() {
             self.intake.commit(&pending.places, false);
             self.progress.figures.checkpoints += 1;
+            self.progress.figures.last_checkpoint = Some(Stopwatch::start());
             self.progress.pending = None;
         }
         Ok(())
@@ -267,7 +268,9 @@ impl Worker {
         figures.engine = self.pipeline.engine.figures();
         figures.cluster_away = self.progress.cluster_away;
         figures.store_failing = self.durable.is_failing();
-        self.board.post(figures.clone());
+        let clocks = &mut self.pipeline.clocks;
+        figures.shard_times = (0..self.settings.shards).map(|shard| (shard, clocks.shard_time(shard))).collect();
+        self.board.post(figures.clone(), self.pipeline.scratch.take_unknown_faults());
     }
 
     /// Makes everything durable: effects, unreadable records, one last checkpoint and its offsets.

@@ -1,0 +1,151 @@
+//! The worker, built from everything that can fail to be there.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::sync::mpsc;
+
+use super::control::Control;
+use super::effects::{Batch, Durable};
+use super::figures::Board;
+use super::pipeline::{Counts, Pipeline};
+use super::worker::{Progress, Worker, WorkerSettings};
+use super::{RunOptions, Setup, places, restore};
+use crate::core::clock::Clocks;
+use crate::core::engine::Engine;
+use crate::core::event::Topic;
+use crate::core::event::decode::{Decoder, Scratch};
+use crate::core::time::Span;
+use crate::delivery::dispatch::Dispatcher;
+use crate::delivery::store::Store;
+use crate::edge::kafka::{Cluster, DeadLetters, Intake, IntakeSettings, Probe, Pulse, Waker};
+use crate::edge::snapshot::SnapshotWriter;
+use crate::settings::{KafkaSettings, TopicSettings};
+
+/// Of the time that a restart may take for reading again, what lies between two checkpoints. The rest is for the
+/// commit to become durable.
+const CHECKPOINT_SHARE: f64 = 0.6;
+
+/// What the worker shares with its surroundings.
+#[derive(Clone, Default)]
+pub struct Shared {
+    pub waker: Arc<Waker>,
+    pub control: Arc<Control>,
+    pub durable: Arc<Durable>,
+    pub board: Arc<Board>,
+}
+
+/// Restores the state, finds the places to read from, and joins the group.
+pub async fn worker<S: Store>(
+    setup: &Setup,
+    store: &S,
+    dispatcher: &mut Dispatcher,
+    options: RunOptions,
+    batches: mpsc::Sender<Batch>,
+    shared: Shared,
+) -> anyhow::Result<Worker> {
+    let Setup { settings, rules } = setup;
+    let events = &settings.events;
+    let topics = topics(&settings.topics);
+    anyhow::ensure!(
+        !topics.is_empty(),
+        "no topic is configured; name at least topics.orders or topics.logins"
+    );
+    let cluster = cluster(&settings.kafka);
+    let (log, found) = restore::open(&settings.state.dir)?;
+    let checkpoint = found.checkpoint;
+    let probe = Probe::new(&cluster)?;
+    probe.ensure_topic(&cluster, &settings.topics.dead_letter, "topics.dead_letter").await?;
+    let places =
+        places::find(&probe, &topics, checkpoint.as_ref(), settings.kafka.start, options.accept_gaps)?;
+    if places.skipped > 0 {
+        tracing::error!(
+            records = places.skipped,
+            "records were lost to retention and are skipped, as accepted"
+        );
+    }
+    let shards: Vec<u32> = (0..places.shards).collect();
+    let mut engine = Engine::new(Arc::clone(rules), &shards);
+    let mut clocks = Clocks::new(&shards);
+    let restored = restore::records(&log, &mut engine)?;
+    for (shard, time) in checkpoint.iter().flat_map(|checkpoint| &checkpoint.shard_times) {
+        clocks.resume(*shard, *time);
+    }
+    for place in &places.places {
+        clocks.read(place.shard, place.topic, place.newest);
+    }
+    restore::known(store, rules, checkpoint.as_ref(), &mut engine, dispatcher).await?;
+    let mut snapshot = SnapshotWriter::start(log)?;
+    snapshot.add(restored.tombstones)?;
+    tracing::info!(
+        records = restored.records,
+        outdated = restored.stale,
+        cut_bytes = found.cut_bytes,
+        "state is restored"
+    );
+    let ends = places.places.iter().map(|place| place.end).collect();
+    let intake = Intake::new(
+        cluster.clone(),
+        IntakeSettings {
+            topics: topics.clone(),
+            places: places.places,
+            batch: settings.kafka.poll_batch,
+            held_bytes: settings.kafka.held_bytes,
+            until_end: options.until_end,
+        },
+        Arc::clone(&shared.waker),
+    )?;
+    let pipeline = Pipeline {
+        decoder: Arc::new(Decoder::new(events.clone())),
+        scratch: Scratch::default(),
+        engine,
+        clocks,
+        dead_letters: DeadLetters::new(&cluster, &settings.topics.dead_letter)?,
+        names: topics.clone(),
+        max_ahead: events.max_ahead,
+        counts: Counts::default(),
+        cause: None,
+    };
+    Ok(Worker {
+        settings: WorkerSettings {
+            shards: places.shards,
+            checkpoint_every: settings.state.recovery.mul_f64(CHECKPOINT_SHARE),
+            until_end: options.until_end,
+            lateness: rules.rules.iter().map(|rule| rule.lateness).max().unwrap_or(Span::ZERO),
+        },
+        intake,
+        pipeline,
+        pulse: Pulse::start(probe, topics).context("cannot start a thread")?,
+        snapshot,
+        batches,
+        durable: shared.durable,
+        waker: shared.waker,
+        control: shared.control,
+        board: shared.board,
+        ends,
+        progress: Progress::default(),
+    })
+}
+
+/// The topics that are read, the one that the group shares out first.
+fn topics(settings: &TopicSettings) -> Vec<(Topic, String)> {
+    let named = [
+        (Topic::Orders, &settings.orders),
+        (Topic::Logins, &settings.logins),
+        (Topic::Feedback, &settings.feedback),
+        (Topic::Catalog, &settings.catalog),
+    ];
+    named.into_iter().filter_map(|(topic, name)| Some((topic, name.clone()?))).collect()
+}
+
+pub fn cluster(settings: &KafkaSettings) -> Cluster {
+    Cluster {
+        brokers: settings.brokers.clone(),
+        group: settings.group.clone(),
+        options: settings
+            .options
+            .iter()
+            .map(|(key, value)| (key.clone(), value.expose().to_owned()))
+            .collect(),
+    }
+}
