@@ -32,6 +32,17 @@ pub struct Record<'a> {
     pub attributes: [Option<&'a str>; 3],
 }
 
+/// How much the records of a topic are needed; the most needed first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Need {
+    /// One of its inputs was read up to this event time, and others of its shard may wait for it.
+    Behind(Time),
+    /// Nothing is known to be unread; there may be something new.
+    AtRest,
+    /// What was taken waits for others.
+    Ahead,
+}
+
 /// What is done with records, in the order in which they are read.
 pub trait Reading {
     /// Returns the event time of the record, [`None`] if it holds no event.
@@ -227,6 +238,14 @@ impl Aligner {
         self.tell(index, reading);
     }
 
+    /// Kafka has more for an input than was taken.
+    pub fn has_more(&mut self, index: usize, reading: &mut impl Reading) {
+        if let Some(input) = self.inputs.get_mut(index) {
+            input.at_end = input.stops_here();
+        }
+        self.tell(index, reading);
+    }
+
     /// An input can't be read on; it no longer holds back the reading of others, only the time of its shard.
     pub fn lose(&mut self, index: usize) {
         if let Some(input) = self.inputs.get_mut(index) {
@@ -260,10 +279,21 @@ impl Aligner {
         count
     }
 
-    /// The newest event time of the input of a topic that is furthest behind and needs records from Kafka.
-    pub fn furthest_behind(&self, topic: Topic) -> Option<Time> {
+    /// How much the records of a topic are needed from Kafka.
+    pub fn need(&self, topic: Topic) -> Need {
         let of_topic = self.inputs.iter().filter(|input| input.topic == topic);
-        of_topic.filter(|input| input.starves()).map(|input| input.newest).min()
+        let (mut behind, mut holds) = (None, false);
+        for input in of_topic {
+            holds |= !input.held.is_empty();
+            if input.starves() && behind.is_none_or(|time| input.newest < time) {
+                behind = Some(input.newest);
+            }
+        }
+        match behind {
+            Some(time) => Need::Behind(time),
+            None if holds => Need::Ahead,
+            None => Need::AtRest,
+        }
     }
 
     /// Whether more may be held; if not, only what is furthest behind should be taken.

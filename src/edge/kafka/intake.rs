@@ -15,7 +15,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::align::{Aligner, Input, Reading, Record};
+use super::align::{Aligner, Input, Need, Reading, Record};
 use super::client::{Cluster, ConnectError, Role};
 use super::context::{Context, Watch};
 use super::native::BatchConsumer;
@@ -58,6 +58,8 @@ pub struct Intake {
     batch: usize,
     waker: Arc<Waker>,
     figures: IntakeFigures,
+    /// Reused from call to call.
+    order: Vec<(Need, usize)>,
 }
 
 /// What went wrong or was out of the ordinary so far.
@@ -124,6 +126,7 @@ impl Intake {
             batch: settings.batch,
             waker,
             figures: IntakeFigures::default(),
+            order: Vec::new(),
         })
     }
 
@@ -149,19 +152,25 @@ impl Intake {
     /// taken or released: 0 means that there is nothing to do at the moment.
     pub fn read(&mut self, reading: &mut impl Reading) -> usize {
         let mut count = 0;
-        let mut order: Vec<(Time, usize)> = Vec::with_capacity(self.readers.len());
-        for (index, reader) in self.readers.iter().enumerate() {
-            order.push((self.aligner.furthest_behind(reader.topic).unwrap_or(Time::MAX), index));
-        }
-        order.sort_unstable();
-        let lowest = order.first().map_or(Time::MAX, |(time, _)| *time);
-        for (time, index) in order {
-            // What is furthest behind is read alone as long as it has something.
-            if time > lowest && lowest != Time::MAX && (count > 0 || !self.aligner.has_room()) {
-                break;
+        self.order.clear();
+        self.order
+            .extend((0..).zip(&self.readers).map(|(index, reader)| (self.aligner.need(reader.topic), index)));
+        self.order.sort_unstable();
+        let most = self.order.first().map(|(need, _)| *need);
+        for (need, index) in &self.order {
+            let Some(reader) = self.readers.get_mut(*index) else { break };
+            let room = self.aligner.has_room();
+            let now = match need {
+                // What is furthest behind is read alone as long as it has something.
+                Need::Behind(_) => Some(*need) == most || (count == 0 && room),
+                Need::AtRest => room,
+                Need::Ahead => count == 0 && room,
+            };
+            if now {
+                count += reader.read(&mut self.aligner, reading, &mut self.figures);
+            } else {
+                reader.look(&mut self.aligner, reading);
             }
-            let Some(reader) = self.readers.get_mut(index) else { break };
-            count += reader.read(&mut self.aligner, reading, &mut self.figures);
         }
         count + self.aligner.release(reading)
     }
@@ -367,6 +376,17 @@ impl Reader {
         });
         self.note_ends(aligner, reading);
         count
+    }
+
+    /// Reads nothing, but takes note of what the last fetches have brought since.
+    fn look(&self, aligner: &mut Aligner, reading: &mut impl Reading) {
+        for index in &self.inputs {
+            let Some(input) = aligner.inputs().get(*index).filter(|input| input.active) else { continue };
+            let (partition, taken) = (input.partition, input.taken);
+            if self.consumer.known_end(&self.name_for_native, partition).is_some_and(|end| end > taken) {
+                aligner.has_more(*index, reading);
+            }
+        }
     }
 
     /// Of the partitions just read, those whose last known record was among it have nothing unread.

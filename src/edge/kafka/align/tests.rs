@@ -69,7 +69,8 @@ fn what_is_ahead_waits_for_what_is_behind_and_unread() {
         arrive(&mut aligner, &mut journal, ORDERS, offset, seconds);
     }
     assert_eq!(seconds_read(&journal), [100], "nothing of the logins was read yet");
-    assert_eq!(aligner.furthest_behind(Topic::Logins), Some(Time::MIN));
+    assert_eq!(aligner.need(Topic::Logins), Need::Behind(Time::MIN));
+    assert_eq!(aligner.need(Topic::Orders), Need::Ahead);
     arrive(&mut aligner, &mut journal, LOGINS, 0, 150);
     assert_eq!(seconds_read(&journal), [100, 150, 200]);
     arrive(&mut aligner, &mut journal, LOGINS, 1, 400);
