@@ -8,7 +8,7 @@ mod build;
 mod control;
 mod effects;
 mod figures;
-mod messages;
+pub mod messages;
 mod overview;
 pub mod people;
 mod pipeline;

@@ -9,3 +9,4 @@ pub mod mail;
 pub mod metrics;
 pub mod snapshot;
 pub mod store;
+pub mod templates;

@@ -1,26 +1,28 @@
-//! `forewarn ticket`: the tickets in the store, for people and scripts.
+//! `forewarn ticket`: tickets in the store, for the support desk. Reads and writes the database beside the daemon.
 
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+mod print;
+
+use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand, ValueEnum};
-use serde_json::{Map, Value, json};
 
-use crate::core::time::Time;
-use crate::delivery::store::{ActionResult, Store, TicketDetail, TicketFilter, TicketRow};
+use super::setup;
+use crate::core::effect::IncidentId;
+use crate::core::rule::parse::parse_duration;
+use crate::core::time::{Span, Time};
+use crate::delivery::store::{ActionResult, Store, TicketDetail, TicketFilter};
 use crate::edge::clock;
 use crate::edge::store::sqlite::SqliteStore;
-use crate::settings::{Settings, Sources};
+use crate::settings::Settings;
 
 /// List, show, acknowledge and close tickets
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  forewarn ticket list --state open
-  forewarn ticket list --account a42 --format json
-  forewarn ticket show 3f2a
-  forewarn ticket close 3f2a --actor li --note 'supplier has re-issued the keys'")]
+#[command(
+    after_help = "A ticket is named by its id, by the beginning of it, or by the reference that the customer has (FW-1A2B3C4D).\n\nExamples:\n  forewarn ticket list -c forewarn.toml --state open\n  forewarn ticket list --account a42 --since 7d --format json\n  forewarn ticket show 1a2b3c4d\n  forewarn ticket ack 1a2b3c4d --actor li\n  forewarn ticket release 1a2b3c4d"
+)]
 pub(super) struct Arguments {
     #[command(subcommand)]
     action: Action,
@@ -28,14 +30,26 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// The newest first
+    /// List tickets, the newest first
     List(ListArguments),
-    /// One ticket: whom it touches, who was told what, every step
+    /// Show one ticket: evidence, customers affected, what they were told, every step
     Show(OneArguments),
-    /// Say that somebody looks after it
-    Ack(OneArguments),
-    /// End it by hand
-    Close(OneArguments),
+    /// Acknowledge a ticket: somebody works on it
+    Ack(ActArguments),
+    /// Close a ticket; nobody is told of it any more
+    Close(CloseArguments),
+    /// Let go the messages of a ticket that wait for approval
+    Release(ActArguments),
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    /// The configuration file; its store.url says where the tickets are
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
 }
 
 #[derive(Debug, Args)]
@@ -43,19 +57,19 @@ struct ListArguments {
     #[command(flatten)]
     common: Common,
     /// Only tickets that touch this account
-    #[arg(long)]
+    #[arg(long, value_name = "ACCOUNT")]
     account: Option<String>,
-    /// Only tickets about this order
-    #[arg(long)]
+    /// Only tickets that touch this order
+    #[arg(long, value_name = "ORDER")]
     order: Option<String>,
-    /// Only tickets in this state, such as open or resolved
-    #[arg(long)]
-    state: Option<String>,
-    /// Only tickets opened since then (RFC 3339)
-    #[arg(long)]
-    since: Option<jiff::Timestamp>,
+    /// Only tickets in this state
+    #[arg(long, value_enum)]
+    state: Option<State>,
+    /// Only tickets opened since: a time as 2026-10-01T08:00:00Z, or how long ago as 90m, 2h, 7d
+    #[arg(long, value_name = "TIME|SPAN", value_parser = parse_since)]
+    since: Option<Since>,
     /// At most so many
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     limit: u32,
 }
 
@@ -63,23 +77,26 @@ struct ListArguments {
 struct OneArguments {
     #[command(flatten)]
     common: Common,
-    /// The ticket's id, or its beginning
-    id: String,
-    /// Who acts, for the record
-    #[arg(long, default_value = "cli")]
-    actor: String,
-    /// What was found or done
-    #[arg(long)]
-    note: Option<String>,
+    /// Its id, the beginning of it, or its reference
+    ticket: String,
 }
 
 #[derive(Debug, Args)]
-struct Common {
-    /// The configuration; of it only the store is used
-    #[arg(short, long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    #[arg(long, value_enum, default_value = "text")]
-    format: Format,
+struct ActArguments {
+    #[command(flatten)]
+    one: OneArguments,
+    /// Who does it, for the record
+    #[arg(long, value_name = "NAME", default_value = "cli")]
+    actor: String,
+}
+
+#[derive(Debug, Args)]
+struct CloseArguments {
+    #[command(flatten)]
+    act: ActArguments,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -88,115 +105,182 @@ enum Format {
     Json,
 }
 
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.context("cannot start the runtime")?;
-    let lines = runtime.block_on(act(&arguments.action))?;
-    let mut out = io::stdout().lock();
-    for line in lines {
-        writeln!(out, "{line}")?;
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum State {
+    Open,
+    Acknowledged,
+    Resolved,
+    Withdrawn,
+    Merged,
+    Closed,
+}
+
+impl State {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Acknowledged => "acknowledged",
+            Self::Resolved => "resolved",
+            Self::Withdrawn => "withdrawn",
+            Self::Merged => "merged",
+            Self::Closed => "closed",
+        }
     }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Since {
+    At(Time),
+    Ago(Span),
+}
+
+fn parse_since(text: &str) -> Result<Since, String> {
+    if let Ok(timestamp) = text.parse::<jiff::Timestamp>() {
+        return Ok(Since::At(Time::from_millis(timestamp.as_millisecond())));
+    }
+    let expected = || "expected a time as 2026-10-01T08:00:00Z, or a span as 90m, 2h, 7d".to_owned();
+    let span = parse_duration(text).filter(|span| *span >= Span::ZERO);
+    span.map(Since::Ago).ok_or_else(expected)
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let printed = runtime.block_on(async {
+        match &arguments.action {
+            Action::List(list_arguments) => list(list_arguments).await,
+            Action::Show(one) => show(one).await,
+            Action::Ack(act) => acknowledge(act).await,
+            Action::Close(close_arguments) => close(close_arguments).await,
+            Action::Release(act) => release(act).await,
+        }
+    })?;
+    std::io::stdout().lock().write_all(printed.as_bytes()).context("cannot write to stdout")?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn act(action: &Action) -> anyhow::Result<Vec<String>> {
-    match action {
-        Action::List(arguments) => {
-            let filter = TicketFilter {
-                account: arguments.account.clone(),
-                order: arguments.order.clone(),
-                state: arguments.state.clone(),
-                since: arguments.since.map(|since| Time::from_millis(since.as_millisecond())),
-                limit: arguments.limit,
-            };
-            let tickets = open(arguments.common.config.as_deref()).await?.tickets(&filter).await?;
-            let json = arguments.common.format == Format::Json;
-            Ok(tickets.iter().map(|row| if json { json_of(row).to_string() } else { text_of(row) }).collect())
-        }
-        Action::Show(arguments) => {
-            let store = open(arguments.common.config.as_deref()).await?;
-            let detail = find(&store, &arguments.id).await?;
-            Ok(shown(&detail, arguments.common.format))
-        }
-        Action::Ack(arguments) => {
-            let store = open(arguments.common.config.as_deref()).await?;
-            let id = find(&store, &arguments.id).await?.ticket.id;
-            told(store.acknowledge(id, &arguments.actor, clock::now()).await?, "acknowledged")
-        }
-        Action::Close(arguments) => {
-            let store = open(arguments.common.config.as_deref()).await?;
-            let id = find(&store, &arguments.id).await?.ticket.id;
-            let note = arguments.note.as_deref();
-            told(store.close(id, &arguments.actor, clock::now(), note).await?, "closed")
+struct Desk {
+    settings: Settings,
+    store: SqliteStore,
+}
+
+impl Desk {
+    async fn open(common: &Common) -> anyhow::Result<Self> {
+        let settings = setup::settings(common.config.as_deref())?;
+        let store = SqliteStore::attach(&settings.store.path).await?;
+        Ok(Self { settings, store })
+    }
+
+    /// The one ticket that is meant.
+    async fn find(&self, named: &str) -> anyhow::Result<TicketDetail> {
+        let lower = named.trim().to_ascii_lowercase();
+        let beginning = lower.strip_prefix("fw-").unwrap_or(&lower);
+        let mut found = self.store.ticket(beginning).await?;
+        match (found.pop(), found.is_empty()) {
+            (Some(detail), true) => Ok(detail),
+            (None, _) => bail!("there is no ticket {named:?} in {}", self.settings.store.path.display()),
+            (Some(_), false) => bail!("more than one ticket begins with {named:?}; give more of its id"),
         }
     }
 }
 
-async fn open(config: Option<&Path>) -> anyhow::Result<SqliteStore> {
-    let sources = Sources { file: config.map(Path::to_owned), ..Sources::default() };
-    let settings = Settings::load(&sources)?;
-    Ok(SqliteStore::attach(&settings.store.path).await?)
-}
-
-async fn find(store: &SqliteStore, id: &str) -> anyhow::Result<TicketDetail> {
-    let mut found = store.ticket(id).await?;
-    match (found.pop(), found.len()) {
-        (Some(detail), 0) => Ok(detail),
-        (None, _) => bail!("there is no ticket {id}; see forewarn ticket list"),
-        (Some(_), others) => bail!("{} tickets begin with {id}; expected more of the id", others + 1),
-    }
-}
-
-fn told(result: ActionResult, done: &str) -> anyhow::Result<Vec<String>> {
-    match result {
-        ActionResult::Done => Ok(vec![done.to_owned()]),
-        ActionResult::Already => bail!("the ticket was {done} before"),
-        ActionResult::NotFound => bail!("the ticket is gone"),
-        ActionResult::Ended => bail!("the ticket has ended, so it cannot be {done}"),
-    }
-}
-
-fn json_of(row: &TicketRow) -> Value {
-    let subject: Map<String, Value> =
-        row.subject.0.iter().map(|(name, value)| (name.to_string(), Value::from(value.as_str()))).collect();
-    json!({
-        "id": row.id.to_string(), "rule": row.rule.as_str(), "subject": subject, "state": row.state,
-        "reason": row.reason, "severity": row.severity, "summary": row.summary, "category": row.category,
-        "department": row.department, "sla": row.sla, "since": row.since.to_string(),
-        "opened_at": row.opened_at.to_string(), "ended_at": row.ended_at.map(|time| time.to_string()),
-        "merged_into": row.merged_into.map(|id| id.to_string()), "value": row.value, "limit": row.limit,
-        "samples": row.samples, "affected": row.affected, "told": row.told,
+async fn list(arguments: &ListArguments) -> anyhow::Result<String> {
+    let desk = Desk::open(&arguments.common).await?;
+    let since = arguments.since.map(|since| match since {
+        Since::At(time) => time,
+        Since::Ago(span) => clock::now() - span,
+    });
+    let filter = TicketFilter {
+        account: arguments.account.clone(),
+        order: arguments.order.clone(),
+        state: arguments.state.map(|state| state.as_str().to_owned()),
+        since,
+        limit: arguments.limit,
+    };
+    let tickets = desk.store.tickets(&filter).await?;
+    Ok(match arguments.common.format {
+        Format::Json => print::json_list(&tickets),
+        Format::Text => print::table(&tickets, &desk.settings.time_zone),
     })
 }
 
-fn text_of(row: &TicketRow) -> String {
-    let subject: Vec<String> = row.subject.0.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    format!(
-        "{}  {}  {:<9} {:<8} {:<28} {}  affected {}, told {}",
-        row.id,
-        row.opened_at,
-        row.state,
-        row.severity,
-        row.rule,
-        subject.join(" "),
-        row.affected,
-        row.told
-    )
+async fn show(arguments: &OneArguments) -> anyhow::Result<String> {
+    let desk = Desk::open(&arguments.common).await?;
+    let detail = desk.find(&arguments.ticket).await?;
+    Ok(match arguments.common.format {
+        Format::Json => print::json_detail(&detail),
+        Format::Text => print::sheet(&detail, &desk.settings.time_zone),
+    })
 }
 
-fn shown(detail: &TicketDetail, format: Format) -> Vec<String> {
-    if format == Format::Json {
-        return vec![json_of(&detail.ticket).to_string()];
+async fn acknowledge(arguments: &ActArguments) -> anyhow::Result<String> {
+    let desk = Desk::open(&arguments.one.common).await?;
+    let id = desk.find(&arguments.one.ticket).await?.ticket.id;
+    let result = desk.store.acknowledge(id, &arguments.actor, clock::now()).await?;
+    done(arguments.one.common.format, id, "acknowledged", result)
+}
+
+async fn close(arguments: &CloseArguments) -> anyhow::Result<String> {
+    let ActArguments { one, actor } = &arguments.act;
+    let desk = Desk::open(&one.common).await?;
+    let id = desk.find(&one.ticket).await?.ticket.id;
+    // The store itself has a method of this name, which closes a ticket.
+    let result = Store::close(&desk.store, id, actor, clock::now(), arguments.note.as_deref()).await?;
+    done(one.common.format, id, "closed", result)
+}
+
+async fn release(arguments: &ActArguments) -> anyhow::Result<String> {
+    let desk = Desk::open(&arguments.one.common).await?;
+    let id = desk.find(&arguments.one.ticket).await?.ticket.id;
+    let count = desk.store.release_held(Some(id), &arguments.actor, clock::now()).await?;
+    Ok(match arguments.one.common.format {
+        Format::Json => format!("{}\n", serde_json::json!({"id": id.to_string(), "released": count})),
+        Format::Text if count == 0 => format!("no message of ticket {id} waits for approval\n"),
+        Format::Text => format!("{count} messages of ticket {id} will be sent\n"),
+    })
+}
+
+fn done(format: Format, id: IncidentId, state: &str, result: ActionResult) -> anyhow::Result<String> {
+    let words = match result {
+        ActionResult::Done => format!("ticket {id} is {state}\n"),
+        ActionResult::Already => format!("ticket {id} was {state} before\n"),
+        ActionResult::NotFound => bail!("there is no ticket {id}"),
+        ActionResult::Ended => bail!("ticket {id} has ended; only an open ticket can be {state}"),
+    };
+    Ok(match format {
+        Format::Json => {
+            let changed = result == ActionResult::Done;
+            format!("{}\n", serde_json::json!({"id": id.to_string(), "state": state, "changed": changed}))
+        }
+        Format::Text => words,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn since_is_a_time_or_how_long_ago() {
+        let time = Since::At(Time::from_millis(1_790_842_320_000));
+        let cases = [
+            ("2026-10-01T08:12:00Z", Some(time)),
+            ("2026-10-01T16:12:00+08:00", Some(time)),
+            ("90m", Some(Since::Ago(Span::from_mins(90)))),
+            ("7d", Some(Since::Ago(Span::from_secs(7 * 86_400)))),
+            ("0s", Some(Since::Ago(Span::ZERO))),
+            ("-5m", None),
+            ("7", None),
+            ("d", None),
+            ("7w", None),
+            ("yesterday", None),
+            ("99999999999999999999d", None),
+            ("", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(parse_since(text).ok(), expected, "{text}");
+        }
     }
-    let mut lines = vec![text_of(&detail.ticket), format!("  {}", detail.ticket.summary)];
-    for affected in &detail.affected {
-        let order = affected.order_id.as_deref().unwrap_or("-");
-        let told = affected.told_at.map_or_else(|| "not told".to_owned(), |time| format!("told {time}"));
-        lines.push(format!("  touches {} order {order} since {}: {told}", affected.account_id, affected.at));
-    }
-    for notice in &detail.notices {
-        let reason = notice.reason.as_deref().unwrap_or_default();
-        lines.push(format!("  {} {} {} {reason}", notice.template, notice.account_id, notice.state));
-    }
-    lines
 }

@@ -1,6 +1,5 @@
-//! The sender of messages, built from the configuration.
+//! The sender of messages and its parts, built from the configuration.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
@@ -12,6 +11,7 @@ use crate::delivery::render::{RenderSettings, Templates};
 use crate::delivery::store::OutboxStore;
 use crate::edge::clock;
 use crate::edge::mail::{MailSettings, Protection, SmtpMailer};
+use crate::edge::templates;
 use crate::settings::{Settings, SmtpSettings, Tls};
 
 /// The sender; [`None`] without a mail server: messages then wait in the outbox.
@@ -25,8 +25,8 @@ pub fn outbox<S: OutboxStore + 'static>(
     let Some(smtp) = &settings.smtp else { return Ok(None) };
     let parts = Parts {
         store,
-        mailer: SmtpMailer::new(mail_settings(smtp)?).context("smtp.from or smtp.ca_file cannot be used")?,
-        templates: Arc::new(templates(settings)?),
+        mailer: mailer(smtp)?,
+        templates: Arc::new(load_templates(settings)?),
         customers,
         clock: Arc::new(clock::now),
         observer,
@@ -40,6 +40,11 @@ pub fn outbox<S: OutboxStore + 'static>(
         ..OutboxSettings::default()
     };
     Ok(Some(Outbox::new(parts, outbox_settings)))
+}
+
+/// The way to the mail server.
+pub fn mailer(smtp: &SmtpSettings) -> anyhow::Result<SmtpMailer> {
+    SmtpMailer::new(mail_settings(smtp)?).context("smtp.from or smtp.ca_file cannot be used")
 }
 
 fn mail_settings(smtp: &SmtpSettings) -> anyhow::Result<MailSettings> {
@@ -62,28 +67,15 @@ fn mail_settings(smtp: &SmtpSettings) -> anyhow::Result<MailSettings> {
 
 /// The shipped templates, with those of the folder `notices.templates` in place of the ones of the same name:
 /// `zh-CN/topup_failing.subject`, `.txt`, `.html`.
-fn templates(settings: &Settings) -> anyhow::Result<Templates> {
+pub fn load_templates(settings: &Settings) -> anyhow::Result<Templates> {
     let render = RenderSettings {
         brand: settings.notices.brand.clone(),
         time_zone: settings.time_zone.clone(),
         locale: settings.locale,
         ..RenderSettings::default()
     };
-    let mut overrides = BTreeMap::new();
-    if let Some(folder) = &settings.notices.templates {
-        let problem = || format!("cannot read the templates in {} (notices.templates)", folder.display());
-        for locale in std::fs::read_dir(folder).with_context(problem)? {
-            let locale = locale.with_context(problem)?;
-            if !locale.path().is_dir() {
-                continue;
-            }
-            for file in std::fs::read_dir(locale.path()).with_context(problem)? {
-                let file = file.with_context(problem)?;
-                let name = format!("{}/{}", locale.file_name().display(), file.file_name().display());
-                overrides.insert(name, std::fs::read_to_string(file.path()).with_context(problem)?);
-            }
-        }
-    }
+    let overrides = settings.notices.templates.as_deref().map(templates::read).transpose();
+    let overrides = overrides.context("notices.templates")?.unwrap_or_default();
     Templates::load(render, overrides).map_err(|errors| {
         let shown: Vec<String> = errors.iter().map(ToString::to_string).collect();
         anyhow!("the templates cannot be used\n{}", shown.join("\n"))
