@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::Parser as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 
 use crate::sim::customers::Customer;
 
@@ -59,6 +59,8 @@ pub fn run(arguments: &DaemonArguments) -> Result<ExitCode> {
 #[derive(Debug)]
 pub(super) struct Daemon {
     child: Child,
+    /// The child ends when this closes. It is kept apart from the child, since waiting for a child closes its input.
+    _lifeline: Option<ChildStdin>,
     log: PathBuf,
     pub(super) database: PathBuf,
     pub(super) metrics: SocketAddr,
@@ -78,7 +80,7 @@ impl Daemon {
         let errors =
             std::fs::File::create(&log).with_context(|| format!("cannot create {}", log.display()))?;
         let program = std::env::current_exe().context("cannot find the program to start the daemon with")?;
-        let child = Command::new(program)
+        let mut child = Command::new(program)
             .arg(VERB)
             .arg(&config)
             .stdin(Stdio::piped())
@@ -89,7 +91,8 @@ impl Daemon {
             .kill_on_drop(true)
             .spawn()
             .context("cannot start the daemon")?;
-        let mut daemon = Self { child, log, database: folder.join("forewarn.db"), metrics };
+        let lifeline = child.stdin.take();
+        let mut daemon = Self { child, _lifeline: lifeline, log, database: folder.join("forewarn.db"), metrics };
         daemon.wait_until_ready().await?;
         Ok(daemon)
     }
