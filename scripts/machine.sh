@@ -46,13 +46,13 @@ install_missing() {
     missing_packages=()
 }
 
-# What librdkafka, OpenSSL, SQLite and ring are compiled with.
+# What librdkafka, SQLite and ring are compiled with.
 need_build_tools() {
     need cc build-essential
     need c++ build-essential
     need make build-essential
-    need perl perl
     need pkg-config pkg-config
+    [ -e /usr/include/openssl/ssl.h ] || need openssl-headers libssl-dev
     need curl curl
     [ -e /etc/ssl/certs/ca-certificates.crt ] || need no-certificates ca-certificates
 }

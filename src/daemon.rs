@@ -187,7 +187,9 @@ async fn stop(
     give_up.cancel();
     shared.waker.wake();
     let last = tokio::time::timeout(LAST_MOMENTS, ended).await;
-    last.context("the worker did not stop in time; what it had not made durable is read again after the next start")
+    last.context(
+        "the worker did not stop in time; what it had not made durable is read again after the next start",
+    )
 }
 
 /// Shows metrics, health and status, where the configuration says so.

@@ -17,8 +17,8 @@ use crate::delivery::outbox;
 use crate::delivery::store::{Applied, Planned, Store, StoreFigures};
 use crate::edge::clock;
 use crate::edge::http::{
-    CheckpointStatus, Condition, ErrorStatus, Health, LagStatus, MemberStatus, OutboxStatus, Pages, RuleStatus,
-    ShardStatus, Status,
+    CheckpointStatus, Condition, ErrorStatus, Health, LagStatus, MemberStatus, OutboxStatus, Pages,
+    RuleStatus, ShardStatus, Status,
 };
 use crate::edge::log::Recent;
 use crate::edge::metrics::{CodeLabels, KafkaProblems, Loaded, Metrics, Reading, Retried};
@@ -189,7 +189,9 @@ impl Overview {
             incidents_open: figures.engine.open_incidents as u64,
             outbox: OutboxStatus {
                 waiting: store.outbox_depth,
-                oldest_age_seconds: store.outbox_oldest.map(|oldest| now.since(oldest).as_secs_f64().max(0.0)),
+                oldest_age_seconds: store
+                    .outbox_oldest
+                    .map(|oldest| now.since(oldest).as_secs_f64().max(0.0)),
                 held: store.held,
                 unknown: store.unknown,
             },

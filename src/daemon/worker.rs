@@ -269,7 +269,8 @@ impl Worker {
         figures.cluster_away = self.progress.cluster_away;
         figures.store_failing = self.durable.is_failing();
         let clocks = &mut self.pipeline.clocks;
-        figures.shard_times = (0..self.settings.shards).map(|shard| (shard, clocks.shard_time(shard))).collect();
+        figures.shard_times =
+            (0..self.settings.shards).map(|shard| (shard, clocks.shard_time(shard))).collect();
         self.board.post(figures.clone(), self.pipeline.scratch.take_unknown_faults());
     }
 

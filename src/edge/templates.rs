@@ -43,8 +43,12 @@ fn collect(
     };
     for entry in std::fs::read_dir(folder).map_err(failed(folder))? {
         let path = entry.map_err(failed(folder))?.path();
-        let is_template = path.extension().is_some_and(|ending| ["subject", "txt", "html"].iter().any(|known| ending == *known));
-        let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|_| is_template) else { continue };
+        let is_template = path
+            .extension()
+            .is_some_and(|ending| ["subject", "txt", "html"].iter().any(|known| ending == *known));
+        let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|_| is_template) else {
+            continue;
+        };
         if path.metadata().map_err(failed(&path))?.len() > LONGEST {
             return Err(TemplatesError::TooLong { path });
         }

@@ -60,9 +60,10 @@ impl Check<'_> {
         let departments = self.departments();
         let events = self.events(&raw.events, &raw.faults);
         let http = self.http(&raw.http.listen);
-        if let Err(error) = tracing_subscriber::EnvFilter::builder().parse(&raw.log.level) {
-            let expected = "expected a level such as \"info\", or directives such as \"info,forewarn::edge=debug\"";
-            self.wrong("log.level", format!("is {:?}: {error}; {expected}", raw.log.level));
+        if tracing_subscriber::EnvFilter::builder().parse(&raw.log.level).is_err() {
+            let expected =
+                "expected a level such as \"info\", or directives such as \"info,forewarn::edge=debug\"";
+            self.wrong("log.level", format!("is {:?}; {expected}", raw.log.level));
         }
         if raw.rules.path.as_os_str().is_empty() {
             self.wrong("rules.path", "is empty; expected a folder of rule files");

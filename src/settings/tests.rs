@@ -263,7 +263,7 @@ fn each_mistake_is_told_with_its_place_its_key_and_what_was_expected() {
         ),
         (
             "[log]\nlevel = \"forewarn=loud\"",
-            "forewarn.toml:2: log.level: is \"forewarn=loud\": invalid filter directive; expected a level such as \"info\", or \
+            "forewarn.toml:2: log.level: is \"forewarn=loud\"; expected a level such as \"info\", or \
              directives such as \"info,forewarn::edge=debug\"",
         ),
         (

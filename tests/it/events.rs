@@ -39,7 +39,9 @@ fn generated_records_are_read_or_refused() {
         }
     }
     println!("{inputs} records, seed {seed}, read as they are and through a mapping: {outcomes:#?}");
-    for outcome in ["read", "not_json", "not_utf8", "nul", "too_deep", "wrong_type", "too_long", "absurd_time"] {
+    for outcome in
+        ["read", "not_json", "not_utf8", "nul", "too_deep", "wrong_type", "too_long", "absurd_time"]
+    {
         assert!(outcomes.contains_key(outcome), "no record came to {outcome}: the generator is too tame");
     }
 }
@@ -58,10 +60,18 @@ fn mapped() -> EventSettings {
 /// What every event promises to the rest of the house.
 fn is_whole(event: &forewarn::core::event::Event<'_>, record: &[u8]) {
     let shown = || String::from_utf8_lossy(&record[..record.len().min(2_000)]).into_owned();
-    assert!(event.text(TextField::Id).is_some_and(|id| (1..=MAX_ID_BYTES).contains(&id.len())), "{}", shown());
+    assert!(
+        event.text(TextField::Id).is_some_and(|id| (1..=MAX_ID_BYTES).contains(&id.len())),
+        "{}",
+        shown()
+    );
     for field in TextField::ALL {
         if let Some(text) = event.text(field) {
-            assert!((1..=MAX_TEXT_BYTES).contains(&text.len()) && !text.contains('\0'), "{field}: {}", shown());
+            assert!(
+                (1..=MAX_TEXT_BYTES).contains(&text.len()) && !text.contains('\0'),
+                "{field}: {}",
+                shown()
+            );
         }
     }
     let year_2000_to_2099 = 946_684_800_000..4_102_444_800_000;
@@ -96,12 +106,33 @@ fn event(dice: &mut ChaCha8Rng) -> String {
     let space = if dice.random_bool(0.1) { "\n  " } else { "" };
     let mut members = Vec::new();
     for key in [
-        "id", "type", "time", "account_id", "order_id", "kind", "product", "channel", "region", "amount", "quantity",
-        "currency", "expires_at", "error_code", "ip", "device_id", "user_agent", "geo", "coupon", "unheard_of", "data",
+        "id",
+        "type",
+        "time",
+        "account_id",
+        "order_id",
+        "kind",
+        "product",
+        "channel",
+        "region",
+        "amount",
+        "quantity",
+        "currency",
+        "expires_at",
+        "error_code",
+        "ip",
+        "device_id",
+        "user_agent",
+        "geo",
+        "coupon",
+        "unheard_of",
+        "data",
         "specversion",
     ] {
         let is_needed = matches!(key, "id" | "type" | "time" | "account_id");
-        if dice.random_bool(if is_needed { 0.99 } else { 0.5 } ) && (key != "specversion" || dice.random_bool(0.1)) {
+        if dice.random_bool(if is_needed { 0.99 } else { 0.5 })
+            && (key != "specversion" || dice.random_bool(0.1))
+        {
             members.push(format!("{space}\"{key}\":{space}{}", value(dice, key)));
         }
     }
@@ -166,8 +197,22 @@ fn text(dice: &mut ChaCha8Rng) -> String {
 /// JSON that nobody expects in this place.
 fn odd(dice: &mut ChaCha8Rng, depth: usize) -> String {
     const SCALARS: [&str; 16] = [
-        "null", "true", "false", "0", "-0", "1e999", "-1e-999", "0.1", "1E+2", "\"\"", "\"text\"", "\"1970-01-01T00:00:00Z\"",
-        "\"2100-01-01T00:00:00Z\"", "123456789012345678901234567890", "\"9999-99-99T99:99:99Z\"", "1790842350.25",
+        "null",
+        "true",
+        "false",
+        "0",
+        "-0",
+        "1e999",
+        "-1e-999",
+        "0.1",
+        "1E+2",
+        "\"\"",
+        "\"text\"",
+        "\"1970-01-01T00:00:00Z\"",
+        "\"2100-01-01T00:00:00Z\"",
+        "123456789012345678901234567890",
+        "\"9999-99-99T99:99:99Z\"",
+        "1790842350.25",
     ];
     match dice.random_range(0..10) {
         0 if depth < 4 => format!("[{},{}]", odd(dice, depth + 1), odd(dice, depth + 1)),

@@ -92,7 +92,8 @@ impl Daemon {
             .spawn()
             .context("cannot start the daemon")?;
         let lifeline = child.stdin.take();
-        let mut daemon = Self { child, _lifeline: lifeline, log, database: folder.join("forewarn.db"), metrics };
+        let mut daemon =
+            Self { child, _lifeline: lifeline, log, database: folder.join("forewarn.db"), metrics };
         daemon.wait_until_ready().await?;
         Ok(daemon)
     }

@@ -36,9 +36,9 @@ pub fn json_detail(detail: &TicketDetail) -> String {
             "attempts": row.attempts,
         })
     });
-    let steps = detail.steps.iter().map(|row| {
-        json!({ "at": row.at.to_string(), "actor": row.actor, "step": row.step, "detail": row.detail })
-    });
+    let steps = detail.steps.iter().map(
+        |row| json!({ "at": row.at.to_string(), "actor": row.actor, "step": row.step, "detail": row.detail }),
+    );
     ticket.insert("customers".to_owned(), affected.collect());
     ticket.insert("messages".to_owned(), notices.collect());
     ticket.insert("steps".to_owned(), steps.collect());
@@ -82,8 +82,10 @@ pub fn table(tickets: &[TicketRow], zone: &str) -> String {
     if tickets.is_empty() {
         return "no tickets\n".to_owned();
     }
-    let mut text =
-        format!("{:<10} {:<17} {:<9} {:<13} {:>8} {:>6}  RULE AND SUBJECT\n", "TICKET", "OPENED", "SEVERITY", "STATE", "AFFECTED", "TOLD");
+    let mut text = format!(
+        "{:<10} {:<17} {:<9} {:<13} {:>8} {:>6}  RULE AND SUBJECT\n",
+        "TICKET", "OPENED", "SEVERITY", "STATE", "AFFECTED", "TOLD"
+    );
     for ticket in tickets {
         let id = ticket.id.to_string();
         let (id, opened) = (id.get(..8).unwrap_or(&id), moment(ticket.opened_at, zone));
@@ -127,7 +129,8 @@ pub fn sheet(detail: &TicketDetail, zone: &str) -> String {
     if !affected.is_empty() {
         line(out, format_args!("\ncustomers"));
         for row in affected {
-            let told = row.told_at.map_or_else(|| "not told".to_owned(), |at| format!("told {}", moment(at, zone)));
+            let told =
+                row.told_at.map_or_else(|| "not told".to_owned(), |at| format!("told {}", moment(at, zone)));
             let order = row.order_id.as_deref().unwrap_or("-");
             line(out, format_args!("  {}  {told:<22}  {}  {order}", moment(row.at, zone), row.account_id));
         }
@@ -248,13 +251,38 @@ mod tests {
 
     #[test]
     fn a_table_has_a_line_a_ticket_with_straight_columns() {
-        insta::assert_snapshot!(table(&[ticket()], "Asia/Shanghai"), @"");
+        insta::assert_snapshot!(table(&[ticket()], "Asia/Shanghai"), @r"
+        TICKET     OPENED            SEVERITY  STATE         AFFECTED   TOLD  RULE AND SUBJECT
+        1a2b3c4d   2026-10-01 16:12  high      acknowledged        23      1  channel-success-drop  channel=alipay region=华东
+        ");
         assert_eq!(table(&[], "UTC"), "no tickets\n");
     }
 
     #[test]
     fn a_sheet_says_what_is_known_of_a_ticket() {
-        insta::assert_snapshot!(sheet(&detail(), "UTC"), @"");
+        insta::assert_snapshot!(sheet(&detail(), "UTC"), @r"
+        A payment channel fails more often than usual: channel=alipay region=华东
+
+        ticket       1a2b3c4d000000000000000000000000
+        state        acknowledged
+        severity     high
+        category     payment_channel, for payments, emergency
+        rule         channel-success-drop
+        evidence     0.41, limit 0.2, 64 samples
+        began        2026-10-01 08:12
+        opened       2026-10-01 08:12
+        affected     23 accounts, 1 told
+
+        customers
+          2026-10-01 08:12  told 2026-10-01 08:12   a42  o7
+          and 22 more
+
+        messages
+          2026-10-01 08:12  channel_trouble a42: sent
+
+        steps
+          2026-10-01 08:12  acknowledged by li
+        ");
     }
 
     #[test]

@@ -43,9 +43,7 @@ impl Engine {
         verdicts.sort_by_key(|(at, ..)| *at);
         for (at, index, judged) in verdicts {
             self.scope.incidents.advance(at, &mut self.effects);
-            if let Some(rule) = rules.rules.get(usize::from(index)) {
-                self.take_aggregate(index, rule, judged, at);
-            }
+            self.take_aggregate(index, judged, at);
         }
         self.scope.incidents.advance(now, &mut self.effects);
         self.refresh_causes(now);
@@ -88,10 +86,10 @@ impl Engine {
         self.judged = judged;
     }
 
-    fn take_aggregate(&mut self, index: u16, rule: &Rule, judged: Judged, at: Time) {
+    fn take_aggregate(&mut self, index: u16, judged: Judged, at: Time) {
         let key = Key { rule: index, subject: judged.subject };
         match judged.verdict {
-            Verdict::Found { since, evidence } => self.scope_found(key, rule, since, evidence, at),
+            Verdict::Found { since, evidence } => self.scope_found(key, since, evidence, at),
             Verdict::Joined { into, .. } => self.join_wider(key, Key { rule: index, subject: into }, at),
             other => self.scope.incidents.judge(key, other, at, &mut self.effects),
         }
@@ -100,7 +98,6 @@ impl Engine {
     fn scope_found(
         &mut self,
         key: Key,
-        rule: &Rule,
         since: Time,
         evidence: crate::core::rule::verdict::Evidence,
         at: Time,

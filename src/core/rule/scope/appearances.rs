@@ -310,7 +310,13 @@ mod tests {
         let mut appearances = appearances();
         for account in 0..400_000i64 {
             let step = account / 100;
-            appearances.add(SUBJECT, Symbol(account as u64 * 0x9E37_79B9_7F4A_7C15), step, false, step - 20);
+            appearances.add(
+                SUBJECT,
+                Symbol((account as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)),
+                step,
+                false,
+                step - 20,
+            );
         }
         // A hundred new ones a step, each of use for eighty steps.
         assert!((8_000..24_000).contains(&appearances.len()), "{}", appearances.len());

@@ -151,7 +151,7 @@ fn a_shard_counts_no_more_subjects_than_its_bound_and_counts_what_it_leaves_out(
     counter.observe(&order(10, 1, false).event(), moment);
     assert_eq!(counter.figures().without_subject, 1, "no device");
     let mut overtaken = order(10, 1, false).event();
-    overtaken.time = at(-1);
+    overtaken.time = at(-60);
     counter.observe(&overtaken, moment);
     assert_eq!(counter.figures().overtaken, 1);
 }
