@@ -16,7 +16,7 @@ mod test;
 mod ticket;
 mod version;
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -33,7 +33,6 @@ pub struct Arguments {
 enum Verb {
     Check(check::CheckArguments),
     Config(config::Arguments),
-    #[command(hide = true)]
     Demo(demo::Arguments),
     #[command(hide = true)]
     DemoBroker(demo::BrokerArguments),
@@ -68,10 +67,18 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Verb::Version(arguments) => version::run(&arguments),
     };
     result.unwrap_or_else(|error| {
+        if is_broken_pipe(&error) {
+            // Whoever reads has seen enough.
+            return ExitCode::SUCCESS;
+        }
         // Where stderr is gone, there is nobody left to tell.
-        let _told = writeln!(std::io::stderr(), "error: {error:#}");
+        let _told = writeln!(io::stderr(), "error: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// Parses the arguments; a usage error ends the process with code 2, `--help` with 0.

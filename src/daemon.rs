@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use crate::core::rule::{Audience, Rule, RuleSet};
 use crate::delivery::customers::Customers;
 use crate::delivery::dispatch::{Dispatcher, NoticeSettings};
+use crate::delivery::outbox::WallClock;
 use crate::delivery::store::{OutboxStore, Store};
 use crate::edge::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::edge::{http, log};
@@ -42,6 +43,8 @@ use worker::Worker;
 pub struct Setup {
     pub settings: Settings,
     pub rules: Arc<RuleSet>,
+    /// What time it is for people. The demonstration's platform lives faster than its daemon.
+    pub clock: Arc<dyn WallClock>,
 }
 
 /// What is asked of one run.
@@ -81,7 +84,7 @@ async fn serve<S>(setup: &Setup, store: S, options: RunOptions, recent: log::Rec
 where
     S: Store + OutboxStore + Clone + 'static,
 {
-    let Setup { settings, rules } = setup;
+    let Setup { settings, rules, clock } = setup;
     let shared = Shared::default();
     let (give_up, stop_sending, stop_showing) =
         (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
@@ -92,6 +95,7 @@ where
         Arc::clone(&shared.board),
         Arc::clone(&shared.control),
         recent,
+        Arc::clone(clock),
     )?;
     let overview = Arc::new(overview);
     let wake_outbox = Arc::new(Notify::new());
@@ -101,6 +105,7 @@ where
         customers: people.customers(),
         wake: Arc::clone(&wake_outbox),
         overview: Arc::clone(&overview),
+        clock: Arc::clone(clock),
         stop: stop_sending.clone(),
         until_end: options.until_end,
     };
@@ -116,6 +121,7 @@ where
         waker: Arc::clone(&shared.waker),
         outbox: wake_outbox,
         observer: Arc::clone(&overview),
+        clock: Arc::clone(clock),
         give_up: give_up.clone(),
     };
     let mut writer = tokio::spawn(writer.run(queue));
@@ -212,6 +218,7 @@ struct Sender<'s, S> {
     customers: Arc<dyn Customers>,
     wake: Arc<Notify>,
     overview: Arc<Overview>,
+    clock: Arc<dyn WallClock>,
     stop: CancellationToken,
     until_end: bool,
 }
@@ -219,7 +226,8 @@ struct Sender<'s, S> {
 impl<S: OutboxStore + 'static> Sender<'_, S> {
     /// Builds the sender. Its work is returned to be started when all else is ready.
     fn prepare(self) -> anyhow::Result<impl Future<Output = ()> + Send + use<S>> {
-        let outbox = messages::outbox(self.settings, self.store, self.customers, self.wake, self.overview)?;
+        let Self { settings, store, customers, wake, overview, clock, .. } = self;
+        let outbox = messages::outbox(settings, store, customers, wake, overview, clock)?;
         let (stop, until_end) = (self.stop, self.until_end);
         Ok(async move {
             let Some(outbox) = outbox else { return };

@@ -6,6 +6,7 @@
 mod broker;
 mod clock;
 mod daemon;
+mod interrupt;
 mod mailbox;
 mod narrator;
 mod play;
@@ -14,22 +15,24 @@ mod screen;
 mod story;
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use crate::core::time::{Span, Time};
 use crate::edge::store::sqlite::SqliteStore;
 use broker::Broker;
 use clock::PlatformClock;
 use daemon::Daemon;
+use interrupt::Interrupts;
 use mailbox::Mailbox;
 use narrator::{Narrator, clock_face};
 use play::Player;
 use screen::{Screen, Tone};
-use story::Story;
+use story::{Cast, Story};
 
 pub use broker::{BrokerArguments, run as run_broker};
 pub use daemon::{DaemonArguments, run as run_daemon};
@@ -59,6 +62,11 @@ const PACE: u32 = 60;
 const WHOLE_EVENING: Duration = Duration::from_secs(360);
 /// How often the demonstration looks at what has changed.
 const LOOK: Duration = Duration::from_millis(200);
+/// The column behind the labels of what is there.
+const LABELS: usize = 12;
+const INTRODUCTION: &str = "A simulated platform sells top-ups, card keys and memberships. One minute of its evening takes a \
+    second here. Some things will go wrong, some will only look like it; forewarn sees nothing but the events that the \
+    platform sends to Kafka.";
 
 fn read_duration(text: &str) -> Result<Duration, String> {
     let wrong = || "expected a time between 10s and 10m, as in 60s".to_owned();
@@ -96,6 +104,11 @@ impl Folder {
             None => std::env::temp_dir().join(format!("forewarn-demo-{}", std::process::id())),
         };
         std::fs::create_dir_all(&path).with_context(|| format!("cannot create {}", path.display()))?;
+        let mut entries =
+            std::fs::read_dir(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        if entries.next().is_some() {
+            bail!("{} is not empty (--keep), expected a new or an empty folder", path.display());
+        }
         Ok(Self { path, keep: keep.is_some() })
     }
 }
@@ -111,119 +124,122 @@ impl Drop for Folder {
 
 async fn show(arguments: &Arguments) -> Result<ExitCode> {
     let length = arguments.duration.unwrap_or(WHOLE_EVENING);
-    let seed = arguments.seed;
+    let interrupts = Interrupts::listen()?;
+    // Declared first, so that it goes last: by then nobody writes to it any more.
+    let folder = Folder::make(arguments.keep.as_ref())?;
     let mut screen = Screen::of_terminal();
     screen.heading("forewarn: customers are told before they complain")?;
-    let world_length = Span::from_millis(length.as_millis() as i64 * i64::from(PACE));
-    let story = tokio::task::spawn_blocking(move || Story::write(seed, world_length));
-    let folder = Folder::make(arguments.keep.as_ref())?;
-    let broker = Broker::start(&daemon::TOPICS)?;
-    let story = story.await.context("cannot make up the platform's evening")?;
-    let clock = PlatformClock::new(story.opening, PACE);
-    let mailbox = Mailbox::open(clock.clone()).await?;
-    let mut daemon = Daemon::start(&folder.path, &broker.address, mailbox.address, &story.customers).await?;
-    let producer = play::producer(&broker.address)?;
-    play::send_now(&producer, &story.earlier)?;
-    introduce(&mut screen, &story, &broker, &mailbox, &daemon)?;
-
-    clock.start();
-    let player = Player::start(producer, story.lines.clone(), clock.clone())?;
-    let store =
-        SqliteStore::attach(&daemon.database).await.context("cannot read the demonstration's database")?;
-    let mut narrator = Narrator::new(&story, clock.clone(), store, mailbox.clone(), screen);
-    let ended = watch(&mut narrator, &clock, &mut daemon, length).await;
-    close(narrator, player, daemon, &story, &clock, ended).await?;
-    if let Some(keep) = &arguments.keep {
-        keep_record(keep, &story, &mailbox)?;
+    screen.paragraph(2, Tone::Plain, INTRODUCTION)?;
+    screen.blank()?;
+    let mut platform = tokio::select! {
+        platform = Platform::set_up(arguments.seed, length, &folder.path, &mut screen) => platform?,
+        () = interrupts.at_least(1) => bail!("stopped before the evening began"),
+    };
+    tokio::select! {
+        end = platform.play(&interrupts, length, screen) => {
+            let end = end?;
+            if folder.keep {
+                keep_record(&folder.path, &platform.story, &platform.mailbox, end)?;
+            }
+        }
+        () = interrupts.at_least(2) => bail!("stopped at once, without the figures"),
     }
-    drop(broker);
-    drop(folder);
     Ok(ExitCode::SUCCESS)
 }
 
-fn introduce(
-    screen: &mut Screen<std::io::Stdout>,
-    story: &Story,
-    broker: &Broker,
-    mailbox: &Mailbox,
-    daemon: &Daemon,
-) -> Result<()> {
-    screen.paragraph(
-        2,
-        Tone::Plain,
-        "A simulated platform sells top-ups, card keys and memberships. One minute of its evening takes a second here. \
-         Some things will go wrong; forewarn only sees the events that the platform sends to Kafka.",
-    )?;
-    screen.blank()?;
-    for (label, text) in [
-        (
-            "platform",
-            format!("{} customers, {:.0} orders a minute", story.customers.len(), story.orders_per_minute()),
-        ),
-        ("broker", format!("{} (embedded, in memory)", broker.address)),
-        ("mailbox", format!("{} (local, nothing leaves this machine)", mailbox.address)),
-        ("metrics", format!("http://{}/metrics", daemon.metrics)),
-    ] {
-        screen.item(label, 14, Tone::Plain, &text)?;
-    }
-    screen.blank()?;
-    screen.item(&clock_face(story.opening), 8, Tone::Quiet, "the evening begins; all is well")?;
-    Ok(())
+/// The simulated platform with everything around it. What is dropped first is named first: the daemon before its
+/// broker.
+struct Platform {
+    player: Player,
+    daemon: Daemon,
+    _broker: Broker,
+    mailbox: Mailbox,
+    clock: PlatformClock,
+    story: Story,
 }
 
-/// Looks on until the time is over, somebody presses Ctrl-C, or the daemon ends.
-async fn watch<W: std::io::Write>(
-    narrator: &mut Narrator<'_, SqliteStore, W>,
-    clock: &PlatformClock,
-    daemon: &mut Daemon,
-    length: Duration,
-) -> Result<()> {
-    let mut looks = tokio::time::interval(LOOK);
-    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = looks.tick() => {
-                narrator.look().await?;
-                if clock.real() >= length {
-                    return Ok(());
-                }
+impl Platform {
+    /// Starts everything and makes up the evening meanwhile.
+    async fn set_up<W: std::io::Write>(
+        seed: u64,
+        length: Duration,
+        folder: &Path,
+        screen: &mut Screen<W>,
+    ) -> Result<Self> {
+        let world_length = Span::from_millis(length.as_millis() as i64 * i64::from(PACE));
+        let cast = tokio::task::spawn_blocking(move || Cast::new(seed, world_length));
+        let broker = Broker::start(&daemon::TOPICS)?;
+        screen.item("broker", LABELS, Tone::Plain, &format!("{} (embedded, in memory)", broker.address))?;
+        let cast = Arc::new(cast.await.context("cannot make up the platform")?);
+        let clock = PlatformClock::new(cast.opening(), PACE);
+        let mailbox = Mailbox::open(clock.clone()).await?;
+        let text = format!("{} (local, nothing leaves this machine)", mailbox.address);
+        screen.item("mailbox", LABELS, Tone::Plain, &text)?;
+        let writing = Arc::clone(&cast);
+        let story = tokio::task::spawn_blocking(move || Story::write(&writing));
+        let daemon =
+            Daemon::start(folder, &broker.address, mailbox.address, &cast.customers, clock.opening()).await?;
+        screen.item("daemon", LABELS, Tone::Plain, &format!("http://{}/metrics", daemon.metrics))?;
+        let story = story.await.context("cannot make up the platform's evening")?;
+        let producer = play::producer(&broker.address)?;
+        play::send_now(&producer, &story.earlier)?;
+        let (customers, orders) = (cast.customers.len(), story.orders_per_minute());
+        let text = format!("{customers} customers, {orders:.0} orders a minute");
+        screen.item("platform", LABELS, Tone::Plain, &text)?;
+        let player = Player::start(producer, Arc::clone(&story.lines), clock.clone())?;
+        Ok(Self { player, daemon, _broker: broker, mailbox, clock, story })
+    }
+
+    /// Plays the evening, tells what happens, and ends with the figures of what there was by the returned time.
+    async fn play(
+        &mut self,
+        interrupts: &Interrupts,
+        length: Duration,
+        mut screen: Screen<std::io::Stdout>,
+    ) -> Result<Time> {
+        screen.blank()?;
+        let opening = clock_face(self.story.opening);
+        screen.item(&opening, narrator::COLUMN, Tone::Quiet, "the evening begins; all is well")?;
+        self.daemon.start_clock().await?;
+        self.clock.start();
+        let store = SqliteStore::attach(&self.daemon.database)
+            .await
+            .context("cannot read the demonstration's database")?;
+        let mut narrator =
+            Narrator::new(&self.story, self.clock.clone(), store, self.mailbox.clone(), screen);
+        let mut looks = tokio::time::interval(LOOK);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while self.clock.real() < length {
+            tokio::select! {
+                _ = looks.tick() => narrator.look().await?,
+                () = interrupts.at_least(1) => break,
+                error = self.daemon.ended() => return Err(error),
             }
-            interrupted = tokio::signal::ctrl_c() => return interrupted.context("cannot wait for Ctrl-C"),
-            error = daemon.ended() => return Err(error),
         }
+        let end = self.clock.now().min(self.story.end);
+        self.player.stop();
+        // Mails on their way may still arrive, but count as what they are: later than the end.
+        self.daemon.stop().await?;
+        narrator.close(end).await?;
+        Ok(end)
     }
-}
-
-/// Stops in order and tells the figures.
-async fn close<W: std::io::Write>(
-    mut narrator: Narrator<'_, SqliteStore, W>,
-    mut player: Player,
-    mut daemon: Daemon,
-    story: &Story,
-    clock: &PlatformClock,
-    ended: Result<()>,
-) -> Result<()> {
-    let end: Time = clock.now().min(story.end);
-    player.stop();
-    ended?;
-    // Mails on their way may still arrive, but count as what they are: later than the end.
-    daemon.stop().await?;
-    narrator.close(end).await?;
-    Ok(())
 }
 
 /// Everything that the closing figures were computed from.
-fn keep_record(folder: &std::path::Path, story: &Story, mailbox: &Mailbox) -> Result<()> {
+fn keep_record(folder: &Path, story: &Story, mailbox: &Mailbox, end: Time) -> Result<()> {
     let write = |name: &str, bytes: Vec<u8>| {
         let path = folder.join(name);
         std::fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))
     };
     let mut events = Vec::new();
-    for line in story.earlier.iter().chain(&story.lines) {
+    let played = story.lines.iter().take_while(|line| line.at <= end);
+    for line in story.earlier.iter().chain(played) {
         events.extend_from_slice(&line.payload);
         events.push(b'\n');
     }
     write("events.jsonl", events)?;
+    let evening = serde_json::json!({ "opening": story.opening.to_string(), "end": end.to_string() });
+    write("evening.json", evening.to_string().into_bytes())?;
     write("truth.json", serde_json::to_vec_pretty(&story.truth).context("cannot write the truth")?)?;
     let mut mails = Vec::new();
     for letter in mailbox.letters(0) {

@@ -71,11 +71,8 @@ pub fn run(arguments: &ReplayArguments) -> anyhow::Result<ExitCode> {
     let until = arguments.until.map(|time| Time::from_millis(time.as_millisecond()));
     let inputs = input::open_all(&arguments.input)?;
     let out = io::BufWriter::with_capacity(1 << 16, io::stdout().lock());
-    match replay(&setup, inputs, until, arguments.format, out) {
-        // Whoever reads has seen enough.
-        Err(error) if is_broken_pipe(&error) => Ok(ExitCode::SUCCESS),
-        other => other.map(|()| ExitCode::SUCCESS),
-    }
+    replay(&setup, inputs, until, arguments.format, out)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn setup(arguments: &ReplayArguments) -> anyhow::Result<ReplaySetup> {
@@ -98,10 +95,6 @@ fn setup(arguments: &ReplayArguments) -> anyhow::Result<ReplaySetup> {
         (None, _) => Arc::new(Everybody),
     };
     Ok(ReplaySetup { rules, events, notices, customers })
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 fn replay(

@@ -2,11 +2,14 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
 
 use crate::core::rule::parse::LoadOptions;
 use crate::daemon::{self, RunOptions, Setup};
+use crate::delivery::outbox::WallClock;
+use crate::edge::clock;
 use crate::settings::{Settings, Sources};
 
 /// Read events from Kafka, open tickets, tell customers
@@ -29,10 +32,19 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let settings = Settings::load(&Sources { file: arguments.config.clone(), ..Sources::default() })?;
-    let options = LoadOptions { extra: settings.events.extra.clone() };
-    let rules = super::setup::rule_set(&settings.rules.path, &options)?;
     let options = RunOptions { until_end: arguments.until_end, accept_gaps: arguments.accept_gaps };
-    daemon::run(Setup { settings, rules }, options)?;
+    serve(arguments.config.clone(), options, Arc::new(clock::now))
+}
+
+/// The daemon by this clock.
+pub(super) fn serve(
+    config: Option<PathBuf>,
+    options: RunOptions,
+    clock: Arc<dyn WallClock>,
+) -> anyhow::Result<ExitCode> {
+    let settings = Settings::load(&Sources { file: config, ..Sources::default() })?;
+    let load = LoadOptions { extra: settings.events.extra.clone() };
+    let rules = super::setup::rule_set(&settings.rules.path, &load)?;
+    daemon::run(Setup { settings, rules, clock }, options)?;
     Ok(ExitCode::SUCCESS)
 }

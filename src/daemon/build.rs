@@ -44,7 +44,7 @@ pub async fn worker<S: Store>(
     batches: mpsc::Sender<Batch>,
     shared: Shared,
 ) -> anyhow::Result<Worker> {
-    let Setup { settings, rules } = setup;
+    let Setup { settings, rules, .. } = setup;
     let events = &settings.events;
     let topics = topics(&settings.topics);
     anyhow::ensure!(

@@ -13,8 +13,9 @@ use tokio_util::sync::CancellationToken;
 use crate::core::effect::Effect;
 use crate::core::time::Time;
 use crate::delivery::dispatch::Dispatcher;
+use crate::delivery::outbox::WallClock;
 use crate::delivery::store::{Applied, Planned, Store, StoreError};
-use crate::edge::clock;
+use crate::edge::clock::Stopwatch;
 use crate::edge::kafka::Waker;
 
 /// Batches that may wait for the database. A worker whose batch finds no place stops reading.
@@ -69,6 +70,7 @@ pub struct EffectWriter<S, O> {
     /// Told that there may be something to send.
     pub outbox: Arc<Notify>,
     pub observer: O,
+    pub clock: Arc<dyn WallClock>,
     /// Cancelled when waiting for the database has to end.
     pub give_up: CancellationToken,
 }
@@ -105,12 +107,12 @@ impl<S: Store, O: Observer> EffectWriter<S, O> {
     async fn apply(&mut self, planned: &[Planned], cause: Option<Time>) -> bool {
         let mut pause = FIRST_PAUSE;
         loop {
-            let watch = clock::Stopwatch::start();
+            let watch = Stopwatch::start();
             match self.store.apply(planned).await {
                 Ok(applied) => {
                     self.durable.failing.store(false, Ordering::Relaxed);
-                    let waited =
-                        cause.map(|cause| clock::now().since(cause).as_millis().max(0).unsigned_abs());
+                    let now = self.clock.now();
+                    let waited = cause.map(|cause| now.since(cause).as_millis().max(0).unsigned_abs());
                     let waited = waited.map(Duration::from_millis);
                     self.observer.written(planned, applied, watch.elapsed(), waited);
                     self.outbox.notify_one();

@@ -6,10 +6,9 @@ use anyhow::{Context as _, anyhow};
 use tokio::sync::Notify;
 
 use crate::delivery::customers::Customers;
-use crate::delivery::outbox::{Observer, Outbox, OutboxSettings, Parts};
+use crate::delivery::outbox::{Observer, Outbox, OutboxSettings, Parts, WallClock};
 use crate::delivery::render::{RenderSettings, Templates};
 use crate::delivery::store::OutboxStore;
-use crate::edge::clock;
 use crate::edge::mail::{MailSettings, Protection, SmtpMailer};
 use crate::edge::templates;
 use crate::settings::{Settings, SmtpSettings, Tls};
@@ -21,6 +20,7 @@ pub fn outbox<S: OutboxStore + 'static>(
     customers: Arc<dyn Customers>,
     wake: Arc<Notify>,
     observer: Arc<dyn Observer>,
+    clock: Arc<dyn WallClock>,
 ) -> anyhow::Result<Option<Outbox<S, SmtpMailer>>> {
     let Some(smtp) = &settings.smtp else { return Ok(None) };
     let parts = Parts {
@@ -28,7 +28,7 @@ pub fn outbox<S: OutboxStore + 'static>(
         mailer: mailer(smtp)?,
         templates: Arc::new(load_templates(settings)?),
         customers,
-        clock: Arc::new(clock::now),
+        clock,
         observer,
         wake,
     };

@@ -13,9 +13,9 @@ use super::figures::{Board, Figures};
 use super::service;
 use crate::core::rule::{RuleSet, RuleState};
 use crate::core::time::Time;
-use crate::delivery::outbox;
+use crate::delivery::outbox::{self, WallClock};
 use crate::delivery::store::{Applied, Planned, Store, StoreFigures};
-use crate::edge::clock;
+use crate::edge::clock::Stopwatch;
 use crate::edge::http::{
     CheckpointStatus, Condition, ErrorStatus, Health, LagStatus, MemberStatus, OutboxStatus, Pages,
     RuleStatus, ShardStatus, Status,
@@ -37,6 +37,7 @@ pub struct Overview {
     board: Arc<Board>,
     control: Arc<Control>,
     recent: Recent,
+    clock: Arc<dyn WallClock>,
     store: RwLock<StoreFigures>,
     rules: RuleStatus,
     group: String,
@@ -50,9 +51,10 @@ impl Overview {
         board: Arc<Board>,
         control: Arc<Control>,
         recent: Recent,
+        clock: Arc<dyn WallClock>,
     ) -> anyhow::Result<Self> {
         let metrics = Metrics::new(Registry::new(), rules).context("the metrics cannot be registered")?;
-        let started_at = clock::now();
+        let started_at = clock.now();
         for loaded in [Loaded::Config, Loaded::Rules, Loaded::Customers] {
             metrics.note_load(loaded, true, started_at);
         }
@@ -66,7 +68,7 @@ impl Overview {
             ..RuleStatus::default()
         };
         let store = RwLock::default();
-        Ok(Self { metrics, health, board, control, recent, store, rules, group, started_at })
+        Ok(Self { metrics, health, board, control, recent, clock, store, rules, group, started_at })
     }
 
     /// The pages that show it.
@@ -101,7 +103,7 @@ impl Overview {
             if looks.is_multiple_of(ASK_STORE_EVERY)
                 && let Ok(figures) = store.figures().await
             {
-                self.metrics.set_store(&figures, clock::now());
+                self.metrics.set_store(&figures, self.clock.now());
                 *self.store.write().await = figures;
             }
         }
@@ -113,7 +115,7 @@ impl Overview {
     }
 
     pub fn note_customers(&self, succeeded: bool) {
-        self.metrics.note_load(Loaded::Customers, succeeded, clock::now());
+        self.metrics.note_load(Loaded::Customers, succeeded, self.clock.now());
     }
 
     fn show(&self, figures: &Figures) {
@@ -139,13 +141,13 @@ impl Overview {
             database_up: !figures.store_failing,
             checkpoints: figures.checkpoints,
             snapshot_bytes: figures.checkpoint_bytes,
-            snapshot_age: figures.last_checkpoint.map(clock::Stopwatch::elapsed),
+            snapshot_age: figures.last_checkpoint.map(Stopwatch::elapsed),
         });
     }
 
     fn status(&self) -> Status {
         let figures = self.board.read();
-        let now = clock::now();
+        let now = self.clock.now();
         let store = self.store.try_read().map(|store| store.clone()).unwrap_or_default();
         let subjects = figures.engine.rules.iter().map(|rule| rule.subjects as u64).sum();
         let lag = figures.lag.iter().map(|(topic, partition, records)| LagStatus {

@@ -200,7 +200,16 @@ pub fn error_code(index: u8) -> Option<&'static str> {
 
 /// Whether a failure with this code is the customer's own fault.
 pub fn is_customers_own(index: u8) -> bool {
-    ERROR_CODES.get(usize::from(index)).is_some_and(|(_, fault)| *fault == Fault::Customer)
+    is_fault_of(index, Fault::Customer)
+}
+
+/// Whether a failure with this code is the payment channel's fault.
+pub fn is_channels(index: u8) -> bool {
+    is_fault_of(index, Fault::Channel)
+}
+
+fn is_fault_of(index: u8, whose: Fault) -> bool {
+    ERROR_CODES.get(usize::from(index)).is_some_and(|(_, fault)| *fault == whose)
 }
 
 impl Supplier {

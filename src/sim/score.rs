@@ -204,6 +204,11 @@ impl<'t> Known<'t> {
     }
 }
 
+/// The place in the truth of the problem that a ticket belongs to; [`None`]: to none.
+pub fn problem_of(truth: &Truth, ticket: &Ticket) -> Option<usize> {
+    Known::new(truth).problem_of(ticket).map(|(_, problem)| problem)
+}
+
 /// Compares what was claimed with the truth.
 pub fn score(truth: &Truth, claims: &[Claim]) -> Score {
     let known = Known::new(truth);

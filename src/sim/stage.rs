@@ -15,6 +15,8 @@ use super::world::World;
 
 /// Friday 2026-10-09, eight o'clock in the evening in Shanghai.
 const OPENING: Time = Time::from_millis(1_791_547_200_000);
+/// The platform has been open before, so that what was ordered then is still delivered when the evening begins.
+const BEFORE: Span = Span::from_mins(60);
 const ACCOUNTS: u32 = 40_000;
 /// How many days back the platform knows the logins of those who will be looked at.
 const DAYS_KNOWN: u32 = 5;
@@ -31,6 +33,8 @@ pub struct Stage {
     /// Logins of the days before, for those whose habits matter.
     pub earlier: Vec<Arrival>,
     pub roles: Roles,
+    /// What happens before is part of the world but not of the evening.
+    pub opening: Time,
 }
 
 /// The accounts that the look-alikes are told of.
@@ -46,7 +50,13 @@ pub struct Roles {
 
 impl Stage {
     pub fn new(seed: u64, length: Span) -> Self {
-        let settings = Settings { seed, start: OPENING, length, accounts: ACCOUNTS, clean: false };
+        let settings = Settings {
+            seed,
+            start: OPENING - BEFORE,
+            length: BEFORE + length,
+            accounts: ACCOUNTS,
+            clean: false,
+        };
         let mut accounts: Vec<Account> = (0..ACCOUNTS).map(|id| Account::new(&settings, id)).collect();
         let roles = Roles::cast(&accounts, seed);
         let at = |minutes: f64| OPENING + Span::from_millis((minutes * 60_000.0) as i64);
@@ -73,7 +83,7 @@ impl Stage {
         let known: BTreeSet<u32> = known.into_iter().chain(intruded_later(&planted)).collect();
         let world = World::staged(settings, accounts, Plan::new(planted), look_alikes, known.clone());
         let earlier = world.earlier_logins(&known, DAYS_KNOWN);
-        Self { world, earlier, roles }
+        Self { world, earlier, roles, opening: OPENING }
     }
 }
 
@@ -83,7 +93,7 @@ fn script(roles: &Roles, at: impl Fn(f64) -> Time) -> Vec<Planted> {
     let intrusion =
         Trouble::Intrusion { account: roles.intruded, city: BUCHAREST, fast: true, hosting: false };
     [
-        (outage, 3.0, 24.0),
+        (outage, 2.0, 24.0),
         (Trouble::Loss { account: roles.lost }, 6.0, 246.0),
         (intrusion, 16.0, 256.0),
         (refusal, 22.0, 28.0),
@@ -97,14 +107,11 @@ fn script(roles: &Roles, at: impl Fn(f64) -> Time) -> Vec<Planted> {
 /// What comes after the script, for as long as the world lasts.
 fn encore(settings: &Settings, accounts: &[Account], script: &[Planted]) -> Vec<Planted> {
     let script_takes = Span::from_mins(65);
-    if settings.length <= script_takes {
+    let start = OPENING + script_takes;
+    if settings.end() <= start {
         return vec![];
     }
-    let rest = Settings {
-        start: settings.start + script_takes,
-        length: settings.end().since(settings.start + script_takes),
-        ..*settings
-    };
+    let rest = Settings { start, length: settings.end().since(start), ..*settings };
     let taken = |planted: &Planted| {
         script.iter().any(|scripted| {
             let (one, other) = (planted.trouble.subject(), scripted.trouble.subject());

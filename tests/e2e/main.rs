@@ -7,6 +7,7 @@
 
 mod backlog; // a day that nobody has read
 mod bad_input; // what can't be read
+mod demo; // the demonstration
 mod harness; // broker, mailbox, daemon and store as a test sees them
 mod operation; // metrics, health, refused configurations
 mod pipeline; // events in, ticket and mail out

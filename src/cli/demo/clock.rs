@@ -33,6 +33,15 @@ impl PlatformClock {
         self.opening + Span::from_millis(self.real().as_millis() as i64 * i64::from(self.pace))
     }
 
+    pub(super) fn opening(&self) -> Time {
+        self.opening
+    }
+
+    /// Whether it has started and shows this time or a later one.
+    pub(super) fn has_reached(&self, time: Time) -> bool {
+        self.started.get().is_some() && self.now() >= time
+    }
+
     /// Real time since the start.
     pub(super) fn real(&self) -> Duration {
         self.started.get().map_or(Duration::ZERO, |stopwatch| stopwatch.elapsed())

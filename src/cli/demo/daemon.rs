@@ -1,6 +1,5 @@
 //! The daemon of the demonstration: `forewarn run` in a process of its own, with a configuration for what is at hand.
 
-use std::ffi::OsStr;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -8,12 +7,15 @@ use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use clap::Parser as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdin, Command};
 
+use crate::core::time::Time;
+use crate::daemon::RunOptions;
 use crate::sim::customers::Customer;
+
+use super::clock::PlatformClock;
 
 /// The verb of the child process.
 const VERB: &str = "demo-daemon";
@@ -30,19 +32,27 @@ const RULES: [(&str, &str); 6] = [
 /// It joins its group and is ready within a few seconds; slow machines get more.
 const START_WITHIN: Duration = Duration::from_secs(40);
 const STOP_WITHIN: Duration = Duration::from_secs(15);
+/// How often, at intervals of ten milliseconds, a killed daemon is looked at until it is gone.
+const LOOKS_AT_THE_END: u32 = 200;
 
 /// The daemon of `forewarn demo`: ends with its parent.
 #[derive(Debug, clap::Args)]
 pub struct DaemonArguments {
     config: PathBuf,
+    /// The platform's time at which its clock stands until standard input says that it goes
+    opening: i64,
 }
 
 /// The child's side.
 pub fn run(arguments: &DaemonArguments) -> Result<ExitCode> {
-    let watch_parent = || {
+    let clock = PlatformClock::new(Time::from_millis(arguments.opening), super::PACE);
+    let started = clock.clone();
+    let watch_parent = move || {
         let mut ignored = [0; 64];
         let mut input = std::io::stdin().lock();
-        while matches!(input.read(&mut ignored), Ok(1..)) {}
+        while matches!(input.read(&mut ignored), Ok(1..)) {
+            started.start();
+        }
         // Nobody is left to stop it in order.
         std::process::exit(1)
     };
@@ -50,9 +60,8 @@ pub fn run(arguments: &DaemonArguments) -> Result<ExitCode> {
         .name("parent".to_owned())
         .spawn(watch_parent)
         .context("cannot watch the parent process")?;
-    let arguments =
-        [OsStr::new("forewarn"), OsStr::new("run"), OsStr::new("-c"), arguments.config.as_os_str()];
-    Ok(crate::cli::run(crate::cli::Arguments::parse_from(arguments)))
+    let clock = move || clock.now();
+    crate::cli::run::serve(Some(arguments.config.clone()), RunOptions::default(), std::sync::Arc::new(clock))
 }
 
 /// The parent's side.
@@ -60,7 +69,7 @@ pub fn run(arguments: &DaemonArguments) -> Result<ExitCode> {
 pub(super) struct Daemon {
     child: Child,
     /// The child ends when this closes. It is kept apart from the child, since waiting for a child closes its input.
-    _lifeline: Option<ChildStdin>,
+    lifeline: Option<ChildStdin>,
     log: PathBuf,
     pub(super) database: PathBuf,
     pub(super) metrics: SocketAddr,
@@ -72,6 +81,7 @@ impl Daemon {
         brokers: &str,
         mailbox: SocketAddr,
         customers: &[Customer],
+        opening: Time,
     ) -> Result<Self> {
         let metrics = free_address()?;
         let config = write_config(folder, brokers, mailbox, metrics)?;
@@ -83,6 +93,7 @@ impl Daemon {
         let mut child = Command::new(program)
             .arg(VERB)
             .arg(&config)
+            .arg(opening.as_millis().to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(errors)
@@ -92,8 +103,7 @@ impl Daemon {
             .spawn()
             .context("cannot start the daemon")?;
         let lifeline = child.stdin.take();
-        let mut daemon =
-            Self { child, _lifeline: lifeline, log, database: folder.join("forewarn.db"), metrics };
+        let mut daemon = Self { child, lifeline, log, database: folder.join("forewarn.db"), metrics };
         daemon.wait_until_ready().await?;
         Ok(daemon)
     }
@@ -115,6 +125,13 @@ impl Daemon {
         }
     }
 
+    /// Lets its clock go.
+    pub(super) async fn start_clock(&mut self) -> Result<()> {
+        let Some(lifeline) = &mut self.lifeline else { return Ok(()) };
+        lifeline.write_all(b"\n").await.context("cannot start the daemon's clock")?;
+        lifeline.flush().await.context("cannot start the daemon's clock")
+    }
+
     /// Waits for the daemon to end by itself, which it should not.
     pub(super) async fn ended(&mut self) -> anyhow::Error {
         let status = self.child.wait().await;
@@ -130,6 +147,20 @@ impl Daemon {
             Ok(Ok(status)) if status.success() => Ok(()),
             Ok(status) => Err(failed(&self.log, &format!("{status:?}"))),
             Err(_) => bail!("the daemon did not stop within {} s", STOP_WITHIN.as_secs()),
+        }
+    }
+}
+
+impl Drop for Daemon {
+    /// One that was not stopped in order is ended at once, and waited for: it must not write to a folder that goes.
+    fn drop(&mut self) {
+        // One that has ended already needs nothing.
+        self.child.start_kill().ok();
+        for _ in 0..LOOKS_AT_THE_END {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 }
@@ -216,8 +247,6 @@ default = "staff@platform.example"
 
 [notices]
 mode = "send"
-# The platform's evening is not today's.
-max_age = "0s"
 per_minute = 100000
 per_rule = 100000
 per_incident = 100000

@@ -1,7 +1,7 @@
 //! Tells the audience what happens, in the order in which it is understood best: the first problem found, the mail that
 //! a customer got, the ticket, what was rightly ignored, and at the end the figures.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::time::Duration;
 
@@ -23,7 +23,11 @@ const TO_READ: Duration = Duration::from_millis(2_500);
 /// Tickets that are looked at; more than a demonstration can have.
 const TICKETS: u32 = 2_000;
 /// The column in which what happens stands, behind the time.
-const COLUMN: usize = 8;
+pub(super) const COLUMN: usize = 8;
+/// The column behind the labels of the closing figures.
+const FIGURES: usize = 17;
+const WHAT_NEXT: &str =
+    "Your own events: `forewarn replay --rules rules --input FILE` shows what it would have said of them.";
 
 /// What comes next of the parts that have a fixed order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +45,6 @@ pub(super) struct Narrator<'s, S, W> {
     store: S,
     mailbox: Mailbox,
     pub(super) screen: Screen<W>,
-    /// Account by mail address.
-    accounts: BTreeMap<String, String>,
     letters: Vec<Letter>,
     tickets: Vec<TicketRow>,
     announced: BTreeSet<IncidentId>,
@@ -61,11 +63,6 @@ impl<'s, S: Store, W: Write> Narrator<'s, S, W> {
         mailbox: Mailbox,
         screen: Screen<W>,
     ) -> Self {
-        let accounts = story
-            .customers
-            .iter()
-            .map(|customer| (customer.email.clone(), customer.account_id.clone()))
-            .collect();
         Self {
             status_due: story.opening + Span::from_mins(10),
             story,
@@ -73,7 +70,6 @@ impl<'s, S: Store, W: Write> Narrator<'s, S, W> {
             store,
             mailbox,
             screen,
-            accounts,
             letters: vec![],
             tickets: vec![],
             announced: BTreeSet::new(),
@@ -112,7 +108,7 @@ impl<'s, S: Store, W: Write> Narrator<'s, S, W> {
 
     fn told(&self, ticket: &TicketRow) -> usize {
         let about = |letter: &&Letter| {
-            report::account_of(letter, &self.accounts).is_some_and(|account| {
+            report::account_of(letter, &self.story.addresses).is_some_and(|account| {
                 report::incident_of(letter, account, std::slice::from_ref(ticket)).is_some()
             })
         };
@@ -120,19 +116,7 @@ impl<'s, S: Store, W: Write> Narrator<'s, S, W> {
     }
 
     fn problem(&self, ticket: &TicketRow) -> Option<&'s Problem> {
-        let subject: BTreeMap<String, String> =
-            ticket.subject.0.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-        let story = self.story;
-        let is_its = |problem: &&Problem| {
-            let of_account = subject.get("account_id").is_some_and(|account| {
-                problem
-                    .affected
-                    .iter()
-                    .any(|touched| touched.account_id == *account && touched.since <= ticket.since)
-            });
-            problem.from <= ticket.since && (problem.subject == subject || of_account)
-        };
-        story.truth.problems.iter().find(is_its)
+        report::problem_of(&self.story.truth, ticket)
     }
 
     fn announce(&mut self, ticket: &TicketRow) -> Result<()> {
@@ -232,7 +216,7 @@ impl<'s, S: Store, W: Write> Narrator<'s, S, W> {
     fn letter_to_show(&self) -> Option<Letter> {
         let first = self.tickets.iter().find(|ticket| Some(ticket.id) == self.first)?;
         let about_it = |letter: &&Letter| {
-            report::account_of(letter, &self.accounts).is_some_and(|account| {
+            report::account_of(letter, &self.story.addresses).is_some_and(|account| {
                 report::incident_of(letter, account, std::slice::from_ref(first)).is_some()
             }) && !letter.text.is_empty()
         };
@@ -297,9 +281,16 @@ impl<'s, S: Store, W: Write> Narrator<'s, S, W> {
     /// Three things that looked like trouble and got no ticket; false as long as there are not three.
     fn show_look_alikes(&mut self) -> Result<bool> {
         let now = self.clock.now();
+        // What concerns no single account would show as a ticket about a channel or a supplier that nothing is wrong with.
+        let is_false_scope = |ticket: &TicketRow| {
+            let of_one = ["account_id", "order_id"].iter().any(|field| ticket.subject.get(field).is_some());
+            !of_one && self.problem(ticket).is_none()
+        };
         let ignored = |account: &str| {
-            account.is_empty()
-                || !self.tickets.iter().any(|ticket| ticket.subject.get("account_id") == Some(account))
+            !self.tickets.iter().any(|ticket| match account {
+                "" => is_false_scope(ticket),
+                account => ticket.subject.get("account_id") == Some(account),
+            })
         };
         let story = self.story;
         let over: Vec<_> = story
@@ -334,43 +325,50 @@ impl<'s, S: Store, W: Write> Narrator<'s, S, W> {
     }
 
     /// The closing figures at the platform's time `end`.
-    pub(super) async fn close(&mut self, end: Time) -> Result<Closing> {
+    pub(super) async fn close(&mut self, end: Time) -> Result<()> {
         self.look().await?;
-        let claims = report::claims(&self.tickets, &self.letters, &self.accounts);
+        let claims = report::claims(&self.tickets, &self.letters, &self.story.addresses);
         let closing = report::closing(&self.story.truth, &claims, end);
         let minutes = end.since(self.story.opening).as_secs_f64() / 60.0;
         self.screen.heading(&format!("{minutes:.0} minutes of the platform's evening, in figures"))?;
         for (label, text, tone) in closing_lines(&closing) {
-            self.screen.item(label, 26, tone, &text)?;
+            self.screen.item(label, FIGURES, tone, &text)?;
         }
         self.screen.blank()?;
-        Ok(closing)
+        self.screen.paragraph(2, Tone::Quiet, WHAT_NEXT)?;
+        Ok(())
     }
 }
 
 /// The closing figures as they are shown.
-pub(super) fn closing_lines(closing: &Closing) -> Vec<(&'static str, String, Tone)> {
+fn closing_lines(closing: &Closing) -> Vec<(&'static str, String, Tone)> {
     let share = |part: u32, whole: u32| 100.0 * f64::from(part) / f64::from(whole.max(1));
-    let good = |fine: bool| if fine { Tone::Good } else { Tone::Bad };
-    let mut before = format!("{} of {}", closing.told_before, closing.complaints);
-    if closing.complaints > 0 {
-        before.push_str(&format!(" ({:.0} %)", share(closing.told_before, closing.complaints)));
+    let tone = |fine: bool| if fine { Tone::Good } else { Tone::Bad };
+    let Closing { planted, fresh, found, complaints, told_before, notices, false_notices, .. } = *closing;
+    let mut problems = format!("{found} of {planted} found");
+    if fresh > 0 {
+        problems.push_str(&format!("; {fresh} more had only just begun"));
     }
-    let lead = closing
-        .lead
-        .map_or_else(|| "–".to_owned(), |lead| format!("{:.0} min (median)", lead.as_secs_f64() / 60.0));
-    let all_found = closing.found == closing.planted;
-    vec![
-        ("problems found", format!("{} of {} planted", closing.found, closing.planted), good(all_found)),
-        ("tickets", format!("{}, {} of them false", closing.tickets, closing.false_tickets), Tone::Plain),
-        ("customers touched", format!("{}, told {}", closing.touched, closing.told), Tone::Plain),
-        ("told before complaining", before, good(share(closing.told_before, closing.complaints) >= 90.0)),
-        ("told how long before", lead, Tone::Plain),
-        (
-            "told of nothing",
-            format!("{} of {} mails", closing.false_notices, closing.notices),
-            good(share(closing.false_notices, closing.notices) <= 3.0),
+    let coverage = match complaints {
+        0 => "nobody had complained yet".to_owned(),
+        _ => format!(
+            "{told_before} of {complaints} complaints came from customers who had been told before ({:.0} %)",
+            share(told_before, complaints)
         ),
+    };
+    let lead = closing.lead.map_or_else(
+        || "–".to_owned(),
+        |lead| format!("told {:.0} min before their complaint (median)", lead.as_secs_f64() / 60.0),
+    );
+    let falsely = format!("{false_notices} of {notices} mails told of something that was not so");
+    let covered = complaints == 0 || share(told_before, complaints) >= 90.0;
+    vec![
+        ("problems", problems, tone(found == planted)),
+        ("tickets", format!("{}, {} of them false", closing.tickets, closing.false_tickets), Tone::Plain),
+        ("customers", format!("{} touched, {} told", closing.touched, closing.told), Tone::Plain),
+        ("coverage", coverage, tone(covered)),
+        ("lead time", lead, Tone::Plain),
+        ("false notices", falsely, tone(share(false_notices, notices) <= 3.0)),
     ]
 }
 

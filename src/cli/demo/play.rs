@@ -67,19 +67,19 @@ fn send(producer: &BaseProducer, line: &Line) {
 }
 
 impl Player {
-    /// Plays lines, which are in order of arrival, as the clock reaches them.
-    pub(super) fn start(producer: BaseProducer, lines: Vec<Line>, clock: PlatformClock) -> Result<Self> {
+    /// Plays lines, which are in order of arrival, as the clock reaches them; none before it has started.
+    pub(super) fn start(producer: BaseProducer, lines: Arc<Vec<Line>>, clock: PlatformClock) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let play = move || {
-            for line in lines {
-                while !stopped.load(Ordering::Relaxed) && clock.now() < line.at {
+            for line in lines.iter() {
+                while !stopped.load(Ordering::Relaxed) && !clock.has_reached(line.at) {
                     producer.poll(clock.until(line.at).min(BEAT));
                 }
                 if stopped.load(Ordering::Relaxed) {
                     break;
                 }
-                send(&producer, &line);
+                send(&producer, line);
             }
             // What can't be handed over now is of no use any more.
             producer.flush(Duration::from_secs(3)).ok();

@@ -7,15 +7,18 @@ use crate::core::effect::Stage;
 use crate::core::time::{Span, Time};
 use crate::delivery::notice::NoticeId;
 use crate::delivery::store::TicketRow;
-use crate::sim::score::{Claim, Notice, Score, Ticket, score};
-use crate::sim::truth::{ProblemKind, Truth};
+use crate::sim::score::{Claim, Notice, Score, Ticket, problem_of as place_of, score};
+use crate::sim::truth::{Problem, ProblemKind, Truth};
 
 use super::mailbox::Letter;
 
 /// What the audience is told at the end.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Closing {
+    /// Problems that had lasted long enough to be known, or were found before.
     pub(super) planted: u32,
+    /// Problems that had begun only just before the end.
+    pub(super) fresh: u32,
     pub(super) found: u32,
     pub(super) tickets: usize,
     pub(super) false_tickets: usize,
@@ -39,17 +42,25 @@ const fn knowable_after(kind: ProblemKind) -> Span {
     }
 }
 
-/// What had happened by the end, and of the problems only those that had lasted long enough to be known.
+fn has_begun(problem: &Problem, end: Time) -> bool {
+    problem.affected.iter().any(|touched| touched.since <= end)
+}
+
+/// What had happened by the end.
 fn until(truth: &Truth, end: Time) -> Truth {
     let mut truth = truth.clone();
-    truth.problems.retain(|problem| {
-        problem.affected.iter().any(|touched| touched.since + knowable_after(problem.kind) <= end)
-    });
+    truth.problems.retain(|problem| has_begun(problem, end));
     for problem in &mut truth.problems {
         problem.affected.retain(|touched| touched.since <= end);
         problem.complaints.retain(|complaint| complaint.at <= end);
     }
     truth
+}
+
+/// Whether nobody could know of it by the end: nobody has met it for long enough.
+fn is_fresh(problem: &Problem, end: Time) -> bool {
+    let first = problem.affected.iter().map(|touched| touched.since).min();
+    first.is_none_or(|first| first + knowable_after(problem.kind) > end)
 }
 
 /// The account that a letter went to, by the customers' addresses.
@@ -72,26 +83,30 @@ pub(super) fn incident_of<'a>(
     })
 }
 
+fn claimed(ticket: &TicketRow) -> Ticket {
+    let subject = ticket.subject.0.iter();
+    Ticket {
+        incident: ticket.id.to_string(),
+        rule: ticket.rule.to_string(),
+        subject: subject.map(|(name, value)| (name.to_string(), value.to_string())).collect(),
+        at: ticket.opened_at,
+        since: ticket.since,
+        reopened: false,
+    }
+}
+
+/// The planted problem that a ticket belongs to.
+pub(super) fn problem_of<'t>(truth: &'t Truth, ticket: &TicketRow) -> Option<&'t Problem> {
+    truth.problems.get(place_of(truth, &claimed(ticket))?)
+}
+
 /// Tickets and letters as claims that can be scored. A letter counts from its arrival in the mailbox, not before.
 pub(super) fn claims(
     tickets: &[TicketRow],
     letters: &[Letter],
     accounts: &BTreeMap<String, String>,
 ) -> Vec<Claim> {
-    let mut claims: Vec<Claim> = tickets
-        .iter()
-        .map(|ticket| {
-            let subject = ticket.subject.0.iter();
-            Claim::Ticket(Ticket {
-                incident: ticket.id.to_string(),
-                rule: ticket.rule.to_string(),
-                subject: subject.map(|(name, value)| (name.to_string(), value.to_string())).collect(),
-                at: ticket.opened_at,
-                since: ticket.since,
-                reopened: false,
-            })
-        })
-        .collect();
+    let mut claims: Vec<Claim> = tickets.iter().map(|ticket| Claim::Ticket(claimed(ticket))).collect();
     for letter in letters {
         let Some(account) = account_of(letter, accounts) else { continue };
         if let Some((ticket, stage)) = incident_of(letter, account, tickets)
@@ -110,11 +125,15 @@ pub(super) fn claims(
 
 /// The closing figures at the platform's time `end`.
 pub(super) fn closing(truth: &Truth, claims: &[Claim], end: Time) -> Closing {
-    let Score { all, leads, .. } = score(&until(truth, end), claims);
-    // What was said of a problem that nobody could know of yet is true all the same.
+    let so_far = until(truth, end);
+    let Score { all, leads, missed, .. } = score(&so_far, claims);
+    let missed = missed.iter().filter_map(|place| so_far.problems.get(*place));
+    let fresh = missed.filter(|problem| is_fresh(problem, end)).count() as u32;
+    // What was said of a problem is true even of those who met it after the end.
     let Score { notices, false_notices, false_tickets, .. } = score(truth, claims);
     Closing {
-        planted: all.planted,
+        planted: all.planted - fresh,
+        fresh,
         found: all.ticketed,
         tickets: claims.iter().filter(|claim| matches!(claim, Claim::Ticket(_))).count(),
         false_tickets: false_tickets.len(),
@@ -246,10 +265,12 @@ mod tests {
         // At minute 30 the silence of minute 28 cannot be known, and a3 has not complained yet.
         let expected = Closing {
             planted: 1,
+            fresh: 1,
             found: 1,
             tickets: 2,
             false_tickets: 1,
-            touched: 3,
+            // With the one who met the silence.
+            touched: 4,
             told: 3,
             complaints: 2,
             // a1 was told at 5 and complained at 21; a2 was told at 24 and had complained at 22.

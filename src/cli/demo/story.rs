@@ -2,14 +2,15 @@
 //! usual on the platform, and the things that merely look like trouble.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::core::event::EventType;
 use crate::core::time::{Span, Time};
 use crate::sim::arrival::{Arrival, Form};
 use crate::sim::customers::Customer;
-use crate::sim::market::{channel_at, is_customers_own};
+use crate::sim::market::{channel_at, is_channels, is_customers_own};
 use crate::sim::places::{REGIONS, city_at};
-use crate::sim::record::{Body, account_name};
+use crate::sim::record::{Body, Order, account_name};
 use crate::sim::stage::Stage;
 use crate::sim::truth::Truth;
 
@@ -21,16 +22,15 @@ pub(super) struct Story {
     pub(super) opening: Time,
     pub(super) end: Time,
     pub(super) earlier: Vec<Line>,
-    pub(super) lines: Vec<Line>,
+    pub(super) lines: Arc<Vec<Line>>,
     pub(super) truth: Truth,
-    pub(super) customers: Vec<Customer>,
+    /// Account by mail address.
+    pub(super) addresses: BTreeMap<String, String>,
     pub(super) look_alikes: Vec<LookAlike>,
-    usual: BTreeMap<Slice, Payments>,
+    /// By channel.
+    usual: BTreeMap<&'static str, Payments>,
     orders_at_first: f64,
 }
-
-/// Channel and region.
-type Slice = (String, String);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Payments {
@@ -49,18 +49,39 @@ pub(super) struct LookAlike {
     pub(super) but: String,
 }
 
-impl Story {
-    /// Makes up the world. Takes a second or so.
-    pub(super) fn write(seed: u64, length: Span) -> Self {
+/// Who will be there, before anything happens.
+#[derive(Debug)]
+pub(super) struct Cast {
+    stage: Stage,
+    pub(super) customers: Vec<Customer>,
+}
+
+impl Cast {
+    pub(super) fn new(seed: u64, length: Span) -> Self {
         let stage = Stage::new(seed, length);
-        let settings = *stage.world.settings();
+        let customers = stage.world.customers().collect();
+        Self { stage, customers }
+    }
+
+    pub(super) fn opening(&self) -> Time {
+        self.stage.opening
+    }
+}
+
+impl Story {
+    /// Makes up what happens. Takes a second or so.
+    pub(super) fn write(cast: &Cast) -> Self {
+        let Cast { stage, customers } = cast;
+        let (opening, end) = (stage.opening, stage.world.settings().end());
         let mut notes = Notes::default();
         let mut lines = Vec::new();
         let told = stage.world.tell(|arrival| {
-            if arrival.form == Form::Whole {
-                notes.take(arrival, settings.start);
+            if arrival.at >= opening {
+                if arrival.form == Form::Whole {
+                    notes.take(arrival, opening);
+                }
+                lines.push(line_of(arrival));
             }
-            lines.push(line_of(arrival));
             Ok::<(), std::convert::Infallible>(())
         });
         let truth = match told {
@@ -68,13 +89,16 @@ impl Story {
             Err(never) => match never {},
         };
         Self {
-            opening: settings.start,
-            end: settings.end(),
+            opening,
+            end,
             earlier: stage.earlier.iter().map(line_of).collect(),
-            lines,
-            customers: stage.world.customers().collect(),
-            look_alikes: notes.look_alikes(&stage, &truth),
-            usual: notes.usual,
+            lines: Arc::new(lines),
+            addresses: customers
+                .iter()
+                .map(|customer| (customer.email.clone(), customer.account_id.clone()))
+                .collect(),
+            look_alikes: notes.look_alikes(stage, &truth),
+            usual: notes.usual(&truth, opening),
             orders_at_first: notes.orders_at_first as f64 / QUIET.as_secs_f64() * 60.0,
             truth,
         }
@@ -82,11 +106,7 @@ impl Story {
 
     /// The share of payments that fail on this channel outside of all trouble.
     pub(super) fn usual_share(&self, channel: &str) -> f64 {
-        let (paid, failed) = self
-            .usual
-            .iter()
-            .filter(|((of, _), _)| of == channel)
-            .fold((0, 0), |(paid, failed), (_, payments)| (paid + payments.paid, failed + payments.failed));
+        let Payments { paid, failed } = self.usual.get(channel).copied().unwrap_or_default();
         failed as f64 / (paid + failed).max(1) as f64
     }
 
@@ -101,13 +121,14 @@ fn line_of(arrival: &Arrival) -> Line {
     Line { at: arrival.at, time: arrival.record.time, topic: arrival.topic(), key: arrival.key(), payload }
 }
 
-/// Nothing is planted in the first minutes: what is counted then is what is usual.
-const QUIET: Span = Span::from_mins(3);
+/// Nobody sells anything cheaper in the first minutes.
+const QUIET: Span = Span::from_mins(10);
 
 /// What is noted of the events while they are made up.
 #[derive(Default)]
 struct Notes {
-    usual: BTreeMap<Slice, Payments>,
+    /// By channel, region and minute of the evening.
+    payments: BTreeMap<(&'static str, &'static str, i64), Payments>,
     orders_at_first: u64,
     /// Orders by minute of the world.
     orders: BTreeMap<i64, u64>,
@@ -127,15 +148,9 @@ impl Notes {
             (Body::Order(order), EventType::OrderFailed) if is_customers_own(order.error) => {
                 self.own_faults.entry(record.account).or_default().push(record.time);
             }
-            (Body::Order(order), EventType::OrderPaid | EventType::OrderFailed) if into < QUIET => {
-                let region = REGIONS.get(usize::from(order.region)).map_or("", |region| region.name);
-                let slice = (channel_at(order.channel).name.to_owned(), region.to_owned());
-                let payments = self.usual.entry(slice).or_default();
-                if record.event_type == EventType::OrderPaid {
-                    payments.paid += 1;
-                } else {
-                    payments.failed += 1;
-                }
+            (Body::Order(order), EventType::OrderPaid) => self.payments(order, into).paid += 1,
+            (Body::Order(order), EventType::OrderFailed) if is_channels(order.error) => {
+                self.payments(order, into).failed += 1;
             }
             (Body::Login(login), EventType::LoginSucceeded) => {
                 self.logins.entry(record.account).or_default().push((record.time, login.city));
@@ -144,12 +159,39 @@ impl Notes {
         }
     }
 
+    fn payments(&mut self, order: &Order, into: Span) -> &mut Payments {
+        let region = REGIONS.get(usize::from(order.region)).map_or("", |region| region.name);
+        let minute = into.as_millis() / 60_000;
+        self.payments.entry((channel_at(order.channel).name, region, minute)).or_default()
+    }
+
+    /// The payments of each channel outside of all trouble with it.
+    fn usual(&self, truth: &Truth, opening: Time) -> BTreeMap<&'static str, Payments> {
+        let in_trouble = |channel: &str, region: &str, minute: i64| {
+            let time = opening + Span::from_mins(minute);
+            truth.problems.iter().any(|problem| {
+                problem.subject.get("channel").is_some_and(|named| named == channel)
+                    && problem.subject.get("region").is_none_or(|named| named == region)
+                    && (problem.from - Span::from_mins(1)..problem.to + Span::from_mins(1)).contains(&time)
+            })
+        };
+        let mut usual: BTreeMap<&'static str, Payments> = BTreeMap::new();
+        for ((channel, region, minute), payments) in &self.payments {
+            if !in_trouble(channel, region, *minute) {
+                let of_channel = usual.entry(channel).or_default();
+                of_channel.paid += payments.paid;
+                of_channel.failed += payments.failed;
+            }
+        }
+        usual
+    }
+
     fn look_alikes(&self, stage: &Stage, truth: &Truth) -> Vec<LookAlike> {
         let mut all = Vec::new();
         all.extend(self.wrong_passwords(stage.roles.wrong_passwords));
         all.extend(self.tunnel(stage.roles.tunnel));
         all.extend(self.traveller(stage, stage.roles.traveller));
-        all.extend(self.promotion(truth));
+        all.extend(self.promotion(truth, stage.opening));
         all.sort_by_key(|look_alike| look_alike.over);
         all
     }
@@ -199,9 +241,9 @@ impl Notes {
         })
     }
 
-    fn promotion(&self, truth: &Truth) -> Option<LookAlike> {
+    fn promotion(&self, truth: &Truth, opening: Time) -> Option<LookAlike> {
         let sale = truth.look_alikes.iter().find(|look_alike| look_alike.kind == "promotion")?;
-        let minute = sale.from.since(truth.from).as_millis() / 60_000;
+        let minute = sale.from.since(opening).as_millis() / 60_000;
         let mean = |from: i64, to: i64| {
             let orders: u64 = self.orders.range(from..to).map(|(_, orders)| *orders).sum();
             orders as f64 / (to - from).max(1) as f64
@@ -225,10 +267,10 @@ mod tests {
 
     #[test]
     fn an_evening_has_its_lines_its_usual_and_its_look_alikes() {
-        let story = Story::write(1, Span::from_mins(25));
+        let story = Story::write(&Cast::new(1, Span::from_mins(25)));
         assert!(story.lines.windows(2).all(|pair| pair[0].at <= pair[1].at));
         assert!(story.orders_per_minute() > 40.0, "{}", story.orders_per_minute());
-        assert!(story.usual_share("alipay") < 0.05);
+        assert!((0.002..0.02).contains(&story.usual_share("alipay")), "{}", story.usual_share("alipay"));
         assert_eq!(story.truth.problems[0].kind, ProblemKind::ChannelRegionOutage);
         assert_eq!(story.look_alikes.len(), 4);
         for look_alike in &story.look_alikes {
