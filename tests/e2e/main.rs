@@ -3,11 +3,13 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap is a failed test")]
 #![expect(clippy::print_stdout, reason = "what helps after a failure is printed")]
-#![expect(dead_code, reason = "the harness can kill and hold up what the tests here do not yet")]
 
 mod backlog; // a day that nobody has read
 mod bad_input; // what can't be read
+mod crash; // kill -9 while events flow
 mod demo; // the demonstration
 mod harness; // broker, mailbox, daemon and store as a test sees them
+mod mail_outage; // a mail server that is out of order
 mod operation; // metrics, health, refused configurations
 mod pipeline; // events in, ticket and mail out
+mod world; // a simulated world against its replay
