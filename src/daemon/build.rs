@@ -15,7 +15,7 @@ use crate::core::clock::Clocks;
 use crate::core::engine::Engine;
 use crate::core::event::Topic;
 use crate::core::event::decode::{Decoder, Scratch};
-use crate::core::time::Span;
+use crate::core::time::{Span, Time};
 use crate::delivery::dispatch::Dispatcher;
 use crate::delivery::store::Store;
 use crate::edge::kafka::{Cluster, DeadLetters, Intake, IntakeSettings, Probe, Pulse, Waker};
@@ -105,6 +105,7 @@ pub async fn worker<S: Store>(
         max_ahead: events.max_ahead,
         counts: Counts::default(),
         cause: None,
+        next_scope_pass: Time::MIN,
     };
     Ok(Worker {
         settings: WorkerSettings {

@@ -24,7 +24,12 @@ pub struct Pipeline {
     pub counts: Counts,
     /// The time of the record that led to the first of the effects that wait in the engine.
     pub cause: Option<Time>,
+    /// When, by the time of the shards, rules that span them are looked at next.
+    pub next_scope_pass: Time,
 }
+
+/// As fine as the finest step in which they are judged.
+const SCOPE_PASS_EVERY: Span = Span::from_secs(1);
 
 /// Events since the counts were taken last.
 #[derive(Clone, Debug, Default)]
@@ -83,6 +88,12 @@ impl Reading for Pipeline {
                 Observed::Late => 1,
                 Observed::Duplicate => 2,
             }] += 1;
+        }
+        if now >= self.next_scope_pass {
+            // A batch may span hours of a backlog; what spans partitions is judged in between, as it would have been then.
+            self.next_scope_pass = now + SCOPE_PASS_EVERY;
+            let now = self.clocks.scope_time();
+            self.engine.advance_scope(now);
         }
         Some(time)
     }

@@ -26,6 +26,8 @@ use crate::edge::snapshot::{Checkpoint, Position, SnapshotWriter};
 const REST: Duration = Duration::from_millis(20);
 /// A longer pause of the loop itself counts as this much passing time: what arrived meanwhile has not been read.
 const LONGEST_LAP: Duration = Duration::from_secs(1);
+/// The first checkpoints follow each other closely, so that even a daemon that is killed again and again gets on.
+const FIRST_CHECKPOINT: Duration = Duration::from_secs(1);
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
 /// What drives a worker besides its parts.
@@ -99,14 +101,15 @@ impl Worker {
         self.progress.pending = None;
         let (mut lap, mut housekeeping) = (Stopwatch::start(), Stopwatch::start());
         let mut since_checkpoint = Stopwatch::start();
+        let mut interval = FIRST_CHECKPOINT.min(self.settings.checkpoint_every);
         loop {
             if self.control.is_stopping() {
                 break;
             }
             let count = self.turn(lap.lap())?;
-            if since_checkpoint.elapsed() >= self.settings.checkpoint_every && self.progress.pending.is_none()
-            {
+            if since_checkpoint.elapsed() >= interval && self.progress.pending.is_none() {
                 since_checkpoint.lap();
+                interval = (interval * 2).min(self.settings.checkpoint_every);
                 self.write_checkpoint()?;
             }
             if housekeeping.elapsed() >= HOUSEKEEPING {

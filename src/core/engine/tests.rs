@@ -188,6 +188,38 @@ fn trouble_that_returns_within_the_cooldown_reopens_the_ticket_and_after_it_open
     );
 }
 
+#[test]
+fn what_was_not_true_of_a_return_leaves_the_trouble_before_it_true() {
+    let failed = |second| (second, "order.failed a1 fault=channel");
+    let lines = run(
+        &rules(FAILING),
+        &[
+            failed(0),
+            failed(1),
+            failed(2),
+            (10, "order.delivered a1"),
+            failed(1_000),
+            failed(1_001),
+            failed(1_004),
+            (1_003, "order.delivered a1"),
+        ],
+        1_100,
+    );
+    assert_eq!(
+        lines,
+        [
+            "2 ticket.opened failing a1 since 2",
+            "2 affected a1",
+            "2 notice opened topup_failing a1",
+            "10 ticket.resolved failing a1 recovered",
+            "10 notice recovered delivery_done a1",
+            "1004 ticket.reopened failing a1",
+            "1004 affected a1",
+            "1004 ticket.resolved failing a1 quiet",
+        ]
+    );
+}
+
 const DEADLINE: &str = "
 name: not-delivered
 topics: orders

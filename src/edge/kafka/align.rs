@@ -1,17 +1,21 @@
-//! Which record is read next: within a shard the input with the lowest event time comes first, what is ahead waits.
+//! Which record is read next: the input with the lowest event time comes first, what is ahead waits.
 //!
 //! An input is one partition of one topic; a shard is fed by the same partition of several topics. Consumers deliver
 //! topics and partitions in any interleaving, most of all when a backlog is read. Records of an input that has run
-//! ahead of another one of its shard, which has unread records, are held here until that one has caught up. What is
-//! held is bounded in bytes; above the bound the lowest of what is held goes ahead, and is counted.
+//! ahead of another one, which has unread records, are held here until that one has caught up. What is held is bounded
+//! in bytes; above the bound the lowest of what is held goes ahead, and is counted.
+//!
+//! Within a shard that is a matter of right and wrong: an order must not be late because the logins were read first.
+//! Between shards it only keeps rules that span them close to those that don't, so that a channel's outage is known
+//! when its customers' own failures are judged; there a partition from which nothing comes holds nobody back.
 
 use std::collections::VecDeque;
 
 use crate::core::event::Topic;
 use crate::core::time::{Span, Time};
 
-/// An input may run this much ahead of the others of its shard before its records wait. It is far below the usual
-/// lateness, so nothing is judged differently, and it lets a batch go through undivided.
+/// An input may run this much ahead of the others before its records wait. It is far below the usual lateness, so
+/// nothing is judged differently, and it lets a batch go through undivided.
 const SLACK: Span = Span::from_secs(5);
 /// What a held record costs beside its bytes.
 const HELD_RECORD_BYTES: usize = 64;
@@ -71,6 +75,8 @@ pub struct Input {
     at_end: bool,
     /// Its offset does not exist in Kafka, so that it can't be read on.
     pub lost: bool,
+    /// Nothing has come from it for a while although there should be something.
+    stuck: bool,
     unread: bool,
     held: VecDeque<Held>,
 }
@@ -104,6 +110,7 @@ impl Input {
             stop_at: None,
             at_end: false,
             lost: false,
+            stuck: false,
             unread: false,
             held: VecDeque::new(),
         }
@@ -129,7 +136,7 @@ impl Input {
     }
 
     /// Records are needed from Kafka before its shard can go on in order.
-    fn starves(&self) -> bool {
+    pub fn starves(&self) -> bool {
         self.active && !self.at_end && !self.lost && self.held.is_empty()
     }
 }
@@ -140,6 +147,8 @@ pub struct Aligner {
     inputs: Vec<Input>,
     /// The inputs of each shard, by shard and topic.
     shards: Vec<Vec<usize>>,
+    /// No input that others wait for is further behind than this, as far as was looked.
+    front: Time,
     held_bytes: usize,
     held_limit: usize,
     /// Records that went ahead of their turn because the bound was reached.
@@ -155,7 +164,7 @@ impl Aligner {
                 shard.push(index);
             }
         }
-        Self { inputs, shards, held_bytes: 0, held_limit, overrun: 0 }
+        Self { inputs, shards, front: Time::MIN, held_bytes: 0, held_limit, overrun: 0 }
     }
 
     pub fn inputs(&self) -> &[Input] {
@@ -208,12 +217,15 @@ impl Aligner {
         }
         input.taken = record.offset + 1;
         input.at_end = input.stops_here();
+        if std::mem::take(&mut input.stuck) {
+            self.front = self.front.min(input.newest);
+        }
         let ends = input.at_end;
+        let waits = !input.held.is_empty();
         if !input.unread {
             self.tell(index, reading);
         }
-        let Some(input) = self.inputs.get(index) else { return };
-        if input.held.is_empty() && self.may_read(input) {
+        if !waits && self.may_read(index) {
             self.read(index, record, reading);
         } else {
             self.hold(index, record);
@@ -231,6 +243,7 @@ impl Aligner {
             return;
         }
         input.at_end = true;
+        input.stuck = false;
         input.taken = offset;
         if input.held.is_empty() {
             input.next = offset;
@@ -253,20 +266,22 @@ impl Aligner {
         }
     }
 
+    /// Whether an input keeps others waiting without anything coming from it.
+    pub fn set_stuck(&mut self, index: usize, stuck: bool) {
+        if let Some(input) = self.inputs.get_mut(index) {
+            input.stuck = stuck;
+        }
+    }
+
     /// Reads what was held and whose turn has come, and what must go because too much is held. Returns how many.
     pub fn release(&mut self, reading: &mut impl Reading) -> usize {
         if self.held_bytes == 0 {
             return 0;
         }
         let mut count = 0;
-        for shard in 0..self.shards.len() {
-            while let Some(index) = self.lowest_held(shard) {
-                if !self.inputs.get(index).is_some_and(|input| self.may_read(input)) {
-                    break;
-                }
-                self.read_held(index, reading);
-                count += 1;
-            }
+        while let Some(index) = self.next_held() {
+            self.read_held(index, reading);
+            count += 1;
         }
         while self.held_bytes > self.held_limit {
             let fullest = (0..self.shards.len())
@@ -309,11 +324,40 @@ impl Aligner {
         self.inputs.get(index).map_or(0, |input| input.held.len())
     }
 
-    /// Nothing unread of the same shard is further behind than the slack allows.
-    fn may_read(&self, input: &Input) -> bool {
+    /// Nothing unread is further behind than the slack allows.
+    fn may_read(&mut self, index: usize) -> bool {
+        let Some(input) = self.inputs.get(index) else { return false };
+        let newest = input.newest;
+        if newest > self.front + SLACK {
+            self.look_at_front();
+        }
+        newest <= self.front + SLACK && self.is_in_step(index)
+    }
+
+    /// Nothing unread of the same shard is further behind than the slack allows, stuck or not.
+    fn is_in_step(&self, index: usize) -> bool {
+        let Some(input) = self.inputs.get(index) else { return false };
         self.held_in(input.shard as usize)
             .filter_map(|other| self.inputs.get(other))
             .all(|other| !other.holds_back() || input.newest <= other.newest + SLACK)
+    }
+
+    fn look_at_front(&mut self) {
+        let waited_for = self.inputs.iter().filter(|input| input.holds_back() && !input.stuck);
+        self.front = waited_for.map(|input| input.newest).min().unwrap_or(Time::MAX);
+    }
+
+    /// The lowest of what is held, if its turn has come.
+    fn next_held(&mut self) -> Option<usize> {
+        self.look_at_front();
+        let turn = self.front + SLACK;
+        (0..self.inputs.len())
+            .filter_map(|index| Some((self.inputs.get(index)?, index)))
+            .filter(|(input, index)| {
+                !input.held.is_empty() && input.newest <= turn && self.is_in_step(*index)
+            })
+            .min_by_key(|(input, _)| input.newest)
+            .map(|(_, index)| index)
     }
 
     fn lowest_held(&self, shard: usize) -> Option<usize> {
@@ -374,6 +418,9 @@ impl Aligner {
     fn tell(&mut self, index: usize, reading: &mut impl Reading) {
         let Some(input) = self.inputs.get_mut(index) else { return };
         let unread = input.has_unread();
+        if unread {
+            self.front = self.front.min(input.newest);
+        }
         if unread != input.unread {
             input.unread = unread;
             reading.unread(input.shard, input.topic, unread);

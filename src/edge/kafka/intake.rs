@@ -21,6 +21,7 @@ use super::context::{Context, Watch};
 use super::native::BatchConsumer;
 use crate::core::event::Topic;
 use crate::core::time::Time;
+use crate::edge::clock::Stopwatch;
 
 /// Where to go on in one partition of one topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,6 +92,9 @@ impl Waker {
     }
 }
 
+/// Longer than Kafka takes to answer a fetch, even under load; shorter than anybody should wait for others.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 struct Reader {
     topic: Topic,
     name: String,
@@ -100,6 +104,8 @@ struct Reader {
     inputs: Vec<usize>,
     /// Partitions with records in the batch at hand.
     touched: Vec<u32>,
+    /// Since when nothing has come of each partition although it was asked for.
+    silent: Vec<Stopwatch>,
 }
 
 impl Intake {
@@ -168,6 +174,7 @@ impl Intake {
             };
             if now {
                 count += reader.read(&mut self.aligner, reading, &mut self.figures);
+                reader.notice_stuck(&mut self.aligner);
             } else {
                 reader.look(&mut self.aligner, reading);
             }
@@ -306,9 +313,18 @@ impl Reader {
         let no_queue = || ConnectError::options(KafkaError::Subscription("no consumer queue".to_owned()));
         let consumer = BatchConsumer::new(consumer, batch).ok_or_else(no_queue)?;
         let count = aligner.inputs().iter().filter(|input| input.topic == topic).count() as u32;
-        let inputs = (0..count).filter_map(|partition| aligner.find(topic, partition)).collect();
+        let inputs: Vec<usize> = (0..count).filter_map(|partition| aligner.find(topic, partition)).collect();
+        let silent = vec![Stopwatch::start(); inputs.len()];
         let name_for_native = CString::new(name).unwrap_or_default();
-        Ok(Self { topic, name: name.to_owned(), name_for_native, consumer, inputs, touched: Vec::new() })
+        Ok(Self {
+            topic,
+            name: name.to_owned(),
+            name_for_native,
+            consumer,
+            inputs,
+            touched: Vec::new(),
+            silent,
+        })
     }
 
     /// Assigns what is active, from where each was left.
@@ -331,7 +347,7 @@ impl Reader {
         reading: &mut impl Reading,
         figures: &mut IntakeFigures,
     ) -> usize {
-        let Self { topic, name, consumer, inputs, touched, .. } = self;
+        let Self { topic, name, consumer, inputs, touched, silent, .. } = self;
         touched.clear();
         let mut count = 0;
         consumer.take(|polled| {
@@ -342,6 +358,9 @@ impl Reader {
                     count += 1;
                     if touched.last() != Some(&partition) {
                         touched.push(partition);
+                        if let Some(silent) = silent.get_mut(partition as usize) {
+                            silent.lap();
+                        }
                     }
                     let shard = aligner.inputs().get(index).map_or(0, |input| input.shard);
                     let record = Record {
@@ -378,8 +397,24 @@ impl Reader {
         count
     }
 
+    /// Partitions of which nothing comes, although they should have something, keep nobody waiting for long.
+    fn notice_stuck(&self, aligner: &mut Aligner) {
+        if aligner.held_bytes() == 0 {
+            return;
+        }
+        for (index, silent) in self.inputs.iter().zip(&self.silent) {
+            let starves = aligner.inputs().get(*index).is_some_and(Input::starves);
+            if starves && silent.elapsed() > PATIENCE {
+                aligner.set_stuck(*index, true);
+            }
+        }
+    }
+
     /// Reads nothing, but takes note of what the last fetches have brought since.
-    fn look(&self, aligner: &mut Aligner, reading: &mut impl Reading) {
+    fn look(&mut self, aligner: &mut Aligner, reading: &mut impl Reading) {
+        for silent in &mut self.silent {
+            silent.lap();
+        }
         for index in &self.inputs {
             let Some(input) = aligner.inputs().get(*index).filter(|input| input.active) else { continue };
             let (partition, taken) = (input.partition, input.taken);

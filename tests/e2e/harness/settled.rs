@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::store;
@@ -23,14 +23,15 @@ pub struct Settled {
 pub struct Incident {
     pub rule: String,
     pub subject: String,
-    pub since: Timestamp,
+    /// The first time, if it was opened again.
+    pub opened: Timestamp,
     /// [`None`]: still open.
     pub end: Option<Timestamp>,
 }
 
 impl Incident {
     fn overlaps(&self, other: &Self) -> bool {
-        let ends_before = |a: &Self, b: &Self| a.end.is_some_and(|end| end < b.since);
+        let ends_before = |a: &Self, b: &Self| a.end.is_some_and(|end| end < b.opened);
         self.rule == other.rule
             && self.subject == other.subject
             && !ends_before(self, other)
@@ -51,9 +52,9 @@ impl Settled {
             let incident = text("incident");
             match line["effect"].as_str().unwrap_or_default() {
                 "ticket.opened" => {
-                    let since = time("since").unwrap();
+                    let opened = time("at").unwrap();
                     let subject = canonical(&line["subject"]);
-                    open.insert(incident, Incident { rule: text("rule"), subject, since, end: None });
+                    open.insert(incident, Incident { rule: text("rule"), subject, opened, end: None });
                 }
                 "ticket.reopened" => {
                     if let Some(known) = open.get_mut(&incident) {
@@ -94,7 +95,7 @@ impl Settled {
             rows.iter().map(|row| row.split('|').map(str::to_owned).collect()).collect()
         };
         let incidents = rows(
-            "SELECT rule, subject, since, ended_at FROM incidents JOIN tickets USING (id)
+            "SELECT rule, subject, incidents.opened_at, ended_at FROM incidents JOIN tickets USING (id)
              WHERE merged_into IS NULL AND tickets.state <> 'withdrawn'",
         );
         let mut settled = Self {
@@ -103,7 +104,7 @@ impl Settled {
                 .map(|row| Incident {
                     rule: row[0].clone(),
                     subject: canonical(&serde_json::from_str(&row[1]).unwrap()),
-                    since: instant(&row[2]).unwrap(),
+                    opened: instant(&row[2]).unwrap(),
                     end: instant(&row[3]),
                 })
                 .collect(),
@@ -122,10 +123,14 @@ impl Settled {
         settled
     }
 
-    /// Incidents of one that have no counterpart (rule, subject, overlapping span) in the other, both ways.
-    pub fn differing_incidents(&self, other: &Self) -> Vec<String> {
+    /// Incidents of one that have no counterpart (rule, subject, overlapping span, a beginning no further away than
+    /// this) in the other, both ways.
+    pub fn differing_incidents(&self, other: &Self, within: SignedDuration) -> Vec<String> {
         let alone = |ours: &Self, theirs: &Self, which: &str| -> Vec<String> {
-            let lonely = ours.incidents.iter().filter(|a| !theirs.incidents.iter().any(|b| a.overlaps(b)));
+            let lonely = ours.incidents.iter().filter(|a| {
+                let near = |b: &Incident| b.opened.duration_since(a.opened).abs() <= within;
+                !theirs.incidents.iter().any(|b| a.overlaps(b) && near(b))
+            });
             lonely.map(|incident| format!("only {which}: {incident:?}")).collect()
         };
         [alone(self, other, "left"), alone(other, self, "right")].concat()

@@ -80,24 +80,53 @@ impl World {
     /// Puts the orders and logins into the two topics, in their order, each with the moment of its arrival. Other
     /// events of the file stay out. Returns how many records there are now in both.
     pub fn produce(&self, orders: &str, logins: &str) -> usize {
-        let lines = self.lines();
-        for (topic, is_login) in [(orders, false), (logins, true)] {
-            let of_topic: Vec<&Line> = lines.iter().filter(|line| line.is_login == is_login).collect();
-            let mut arrived: Option<Timestamp> = None;
-            let records = of_topic.iter().enumerate().map(|(number, line)| {
-                let next = of_topic[number + 1..].iter().take(LINES_AHEAD).filter_map(|line| line.time).max();
-                let sane = line.time.filter(|time| next.is_none_or(|next| *time <= next + MAX_AHEAD));
-                arrived = arrived.max(sane);
-                Record {
-                    key: line.account.clone(),
-                    payload: line.text.clone().into_bytes(),
-                    timestamp: arrived.map(Timestamp::as_millisecond),
-                    ..Record::default()
-                }
-            });
-            broker::produce(topic, records);
+        let records = self.records();
+        let count = records.len();
+        produce(orders, logins, records);
+        count
+    }
+
+    /// The same in parts, each with what arrives in so much time.
+    pub fn parts(&self, each: SignedDuration) -> Vec<Vec<(bool, Record)>> {
+        let mut parts: Vec<Vec<(bool, Record)>> = Vec::new();
+        let mut ends = i64::MIN;
+        for (is_login, record) in self.records() {
+            let arrived = record.timestamp.unwrap_or(i64::MIN);
+            if arrived >= ends || parts.is_empty() {
+                parts.push(Vec::new());
+                ends = arrived.saturating_add(each.as_millis() as i64);
+            }
+            parts.last_mut().unwrap().push((is_login, record));
         }
-        lines.len()
+        parts
+    }
+
+    /// Whether it is a login, and the record, in the order of the file.
+    fn records(&self) -> Vec<(bool, Record)> {
+        let lines = self.lines();
+        let mut arrivals = [false, true].map(|is_login| {
+            let times: Vec<Option<Timestamp>> =
+                lines.iter().filter(|line| line.is_login == is_login).map(|line| line.time).collect();
+            let mut arrived: Option<Timestamp> = None;
+            let arrivals = (0..times.len()).map(move |number| {
+                let next = times[number + 1..].iter().take(LINES_AHEAD).flatten().max();
+                let sane = times[number].filter(|time| next.is_none_or(|next| *time <= *next + MAX_AHEAD));
+                arrived = arrived.max(sane);
+                arrived
+            });
+            Box::new(arrivals) as Box<dyn Iterator<Item = Option<Timestamp>>>
+        });
+        let with_arrival = lines.into_iter().map(|line| {
+            let arrived = arrivals[usize::from(line.is_login)].next().flatten();
+            let record = Record {
+                key: line.account,
+                payload: line.text.into_bytes(),
+                timestamp: arrived.map(Timestamp::as_millisecond),
+                ..Record::default()
+            };
+            (line.is_login, record)
+        });
+        with_arrival.collect()
     }
 
     fn lines(&self) -> Vec<Line> {
@@ -120,6 +149,14 @@ impl Line {
         let account = event["account_id"].as_str().unwrap_or_default().to_owned();
         let time = event["time"].as_str().and_then(|time| time.parse().ok());
         Some(Self { account, is_login, time, text })
+    }
+}
+
+/// Puts logins into one topic and the others into the other one.
+pub fn produce(orders: &str, logins: &str, records: Vec<(bool, Record)>) {
+    let (of_logins, of_orders): (Vec<_>, Vec<_>) = records.into_iter().partition(|(is_login, _)| *is_login);
+    for (topic, records) in [(orders, of_orders), (logins, of_logins)] {
+        broker::produce(topic, records.into_iter().map(|(_, record)| record));
     }
 }
 

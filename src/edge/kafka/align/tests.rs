@@ -80,6 +80,30 @@ fn what_is_ahead_waits_for_what_is_behind_and_unread() {
 }
 
 #[test]
+fn shards_are_read_in_step_unless_one_is_stuck() {
+    let (mut aligner, mut journal) = aligner(2, 1 << 20);
+    for logins in [LOGINS, 2 + LOGINS] {
+        aligner.at_end(logins, 0, &mut journal);
+    }
+    for (offset, seconds) in [(0, 100), (1, 103), (2, 110), (3, 200)] {
+        arrive(&mut aligner, &mut journal, ORDERS, offset, seconds);
+    }
+    assert_eq!(seconds_read(&journal), [100], "nothing of the other shard was read yet");
+    arrive(&mut aligner, &mut journal, 2 + ORDERS, 0, 104);
+    assert_eq!(seconds_read(&journal), [100, 104, 103, 110], "one record may step over the slack");
+    aligner.set_stuck(2 + ORDERS, true);
+    aligner.release(&mut journal);
+    assert_eq!(seconds_read(&journal), [100, 104, 103, 110, 200], "nobody waits for what does not come");
+    arrive(&mut aligner, &mut journal, 2 + ORDERS, 1, 105);
+    arrive(&mut aligner, &mut journal, ORDERS, 4, 201);
+    assert_eq!(
+        seconds_read(&journal),
+        [100, 104, 103, 110, 200, 105],
+        "it has come to life, and is waited for again"
+    );
+}
+
+#[test]
 fn an_input_at_its_end_a_lost_one_and_one_that_is_not_ours_hold_nothing_back() {
     for hinder in 0..3 {
         let (mut aligner, mut journal) = aligner(1, 1 << 20);
