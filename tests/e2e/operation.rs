@@ -66,8 +66,18 @@ fn metrics_are_well_formed_and_name_nobody_and_health_tells_alive_from_ready() {
     });
     assert_eq!(get(place.http, "/-/healthy").unwrap().0, 200);
     until("the mail", || when(!mailbox.mails().is_empty(), mailbox.mails()));
-    let (status, text) = get(place.http, "/metrics").unwrap();
-    assert_eq!(status, 200);
+    let counted = [
+        "forewarn_ticket_steps_total{step=\"opened\"} 1",
+        "forewarn_messages_total{result=\"sent\"} 1",
+        "forewarn_detection_latency_seconds_count 1",
+    ];
+    let text = until("what happened to be counted", || {
+        let (_, text) = get(place.http, "/metrics")?;
+        match counted.iter().find(|line| !text.contains(**line)) {
+            None => Ok(text),
+            Some(missing) => Err(format!("{missing} is missing in\n{text}")),
+        }
+    });
     check_metrics(&text);
     for name in ["forewarn_build_info", "forewarn_events_total", "process_resident_memory_bytes"] {
         assert!(text.contains(name), "{name} is missing in\n{text}");
