@@ -73,6 +73,9 @@ pub async fn worker<S: Store>(
     }
     for place in &places.places {
         clocks.read(place.shard, place.topic, place.newest);
+        // Until Kafka says otherwise there is more to read, and time must not pass on its own: the group may take
+        // seconds to give a partition to us.
+        clocks.set_unread(place.shard, place.topic, true);
     }
     restore::known(store, rules, checkpoint.as_ref(), &mut engine, dispatcher).await?;
     let mut snapshot = SnapshotWriter::start(log)?;

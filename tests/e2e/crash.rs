@@ -207,6 +207,10 @@ fn a_daemon_killed_again_and_again_loses_nothing_and_says_nothing_twice() {
     assert!(differing.is_empty(), "with crashes (left) and without (right) differ:\n{}", shown(&differing));
     assert_eq!(settled.incidents.len(), reference.incidents.len(), "a ticket is there twice");
 
+    let withdrawn =
+        store::rows(&place.path("forewarn.db"), "SELECT id FROM tickets WHERE state = 'withdrawn'");
+    assert_eq!(withdrawn.unwrap(), [""; 0], "what was merely not read yet was taken for missing");
+
     let count = |state: &str| {
         let query = format!("SELECT count(*) FROM notices WHERE account <> '' AND state = '{state}'");
         store::rows(&place.path("forewarn.db"), &query).unwrap()[0].parse::<u64>().unwrap()
