@@ -93,5 +93,10 @@ need_rust() {
     export RUSTUP_TOOLCHAIN=$wanted
 }
 
-# The first build of a clone compiles some 380 crates and librdkafka, OpenSSL and SQLite from source.
+# Where the build puts the program.
+program() {
+    cargo metadata --locked --format-version 1 --no-deps | sed 's#.*"target_directory":"\([^"]*\)".*#\1/debug/forewarn#'
+}
+
+# The first build of a clone compiles some 380 crates, and librdkafka and SQLite from source.
 is_first_build() { [ ! -d "${CARGO_TARGET_DIR:-$root/target}/debug/deps" ]; }

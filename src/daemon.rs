@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +31,7 @@ use crate::delivery::customers::Customers;
 use crate::delivery::dispatch::{Dispatcher, NoticeSettings};
 use crate::delivery::outbox::WallClock;
 use crate::delivery::store::{OutboxStore, Store};
+use crate::edge::kafka::Probe;
 use crate::edge::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::edge::{http, log};
 use crate::settings::Settings;
@@ -68,8 +70,9 @@ pub fn run(setup: Setup, options: RunOptions) -> anyhow::Result<()> {
         .build()
         .context("cannot start the runtime")?;
     let result = runtime.block_on(async {
+        let needs = Needs::find(&setup.settings).await?;
         let store = SqliteStore::open(&setup.settings.store.path, SqliteOptions::default()).await?;
-        let result = serve(&setup, store.clone(), options, recent).await;
+        let result = serve(&setup, store.clone(), needs, options, recent).await;
         // What was handed in is written, and the next start finds the file free.
         if tokio::time::timeout(LAST_MOMENTS, store.finish()).await.is_err() {
             tracing::warn!("the database did not close in time");
@@ -80,7 +83,33 @@ pub fn run(setup: Setup, options: RunOptions) -> anyhow::Result<()> {
     result
 }
 
-async fn serve<S>(setup: &Setup, store: S, options: RunOptions, recent: log::Recent) -> anyhow::Result<()>
+/// What must be as the configuration says before anything is made, changed or started.
+struct Needs {
+    probe: Probe,
+    people: People,
+    /// Where metrics, health and status are shown.
+    listener: Option<TcpListener>,
+}
+
+impl Needs {
+    async fn find(settings: &Settings) -> anyhow::Result<Self> {
+        let listener = match settings.http.listen {
+            Some(address) => Some(http::bind(address).await?),
+            None => None,
+        };
+        let probe = build::probe(settings)?;
+        let people = People::open(settings.customers.as_ref(), &build::cluster(&settings.kafka))?;
+        Ok(Self { probe, people, listener })
+    }
+}
+
+async fn serve<S>(
+    setup: &Setup,
+    store: S,
+    needs: Needs,
+    options: RunOptions,
+    recent: log::Recent,
+) -> anyhow::Result<()>
 where
     S: Store + OutboxStore + Clone + 'static,
 {
@@ -88,7 +117,7 @@ where
     let shared = Shared::default();
     let (give_up, stop_sending, stop_showing) =
         (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
-    let people = People::open(settings.customers.as_ref(), &build::cluster(&settings.kafka))?;
+    let Needs { probe, people, listener } = needs;
     let overview = Overview::new(
         rules,
         settings.kafka.group.clone(),
@@ -110,10 +139,11 @@ where
         until_end: options.until_end,
     };
     let sending = sender.prepare()?;
-    show(settings, &overview, stop_showing.clone()).await?;
+    show(listener, &overview, stop_showing.clone());
     let mut dispatcher = Dispatcher::new(notice_settings(settings, rules), people.customers());
     let (batches, queue) = mpsc::channel(WAITING_BATCHES);
-    let worker = build::worker(setup, &store, &mut dispatcher, options, batches, shared.clone()).await?;
+    let worker =
+        build::worker(setup, &store, probe, &mut dispatcher, options, batches, shared.clone()).await?;
     let writer = EffectWriter {
         store: store.clone(),
         dispatcher,
@@ -199,16 +229,14 @@ async fn stop(
 }
 
 /// Shows metrics, health and status, where the configuration says so.
-async fn show(settings: &Settings, overview: &Arc<Overview>, stop: CancellationToken) -> anyhow::Result<()> {
-    let Some(address) = settings.http.listen else { return Ok(()) };
-    let listener = http::bind(address).await?;
+fn show(listener: Option<TcpListener>, overview: &Arc<Overview>, stop: CancellationToken) {
+    let Some(listener) = listener else { return };
     let pages = overview.pages();
     let _showing: JoinHandle<()> = tokio::spawn(async move {
         if let Err(error) = http::serve(listener, pages, stop).await {
             tracing::error!(%error, "metrics, health and status are no longer shown");
         }
     });
-    Ok(())
 }
 
 /// What the sending of messages is built from.

@@ -9,7 +9,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::core::rule::parse::{LoadOptions, LoadedRule, RuleError};
+use crate::core::rule::condition::nearest;
+use crate::core::rule::parse::{LoadOptions, LoadedRule, Place, RuleError};
 use crate::core::rule::{Detect, NoticePolicy, RuleState};
 use crate::delivery::render::SHIPPED;
 use crate::settings::{Settings, SettingsError};
@@ -19,10 +20,10 @@ use super::{selection, setup};
 /// The exit code of lint warnings with `--deny-warnings`.
 const LINT: u8 = 3;
 
-/// Checks the configuration and the rules before they go live.
+/// Check the configuration and the rules before they go live
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  forewarn check
+  forewarn check -c forewarn.toml                        rules, broker, database and mail server too
   forewarn check rules/repeated-topup-failures.yaml
   cat new-rule.yaml | forewarn check - --deny-warnings
 
@@ -41,7 +42,7 @@ pub struct CheckArguments {
     /// Warnings end with exit code 3.
     #[arg(long)]
     deny_warnings: bool,
-    /// Does not try the broker, the database and the mail server.
+    /// Do not try the broker, the database and the mail server.
     #[arg(long)]
     offline: bool,
 }
@@ -67,6 +68,7 @@ pub fn run(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
             report.error(&problem)?;
         }
     }
+    let checked = if arguments.config.is_some() { format!("configuration, {checked}") } else { checked };
     report.finish(&checked, arguments.deny_warnings)
 }
 
@@ -87,7 +89,11 @@ fn rules(
         }
         Ok(selection) if selection.rules.is_empty() => {
             let files = count(selection.files, "rule file");
-            report.error(format!("no rule was found in {files}; expected YAML files"))?;
+            let error = match selection.files {
+                0 => "no rule file was found; expected files that end in .yaml".to_owned(),
+                _ => format!("no rule was found in {files}"),
+            };
+            report.error(error)?;
             files
         }
         Ok(selection) => {
@@ -132,8 +138,9 @@ impl<W: Write> Report<W> {
 fn lint(loaded: &LoadedRule) -> Vec<RuleError> {
     let LoadedRule { rule, tests, origin } = loaded;
     let mut warnings = Vec::new();
-    let mut warn = |message: String, help: &str| {
-        warnings.push(origin.name.error(message).help(help));
+    let name = &origin.name;
+    let mut warn = |place: &Place, message: String, help: &str| {
+        warnings.push(place.error(message).help(help));
     };
     if rule.state == RuleState::Active {
         let fires = tests.iter().any(|test| !test.expect.is_empty());
@@ -145,18 +152,25 @@ fn lint(loaded: &LoadedRule) -> Vec<RuleError> {
             (false, false) => Some("no tests"),
         };
         if let Some(missing) = missing {
-            warn(format!("`{}` is active and has {missing}", rule.name), "add one under `tests`");
+            warn(name, format!("`{}` is active and has {missing}", rule.name), "add one under `tests`");
         }
     }
     if rule.owner.is_empty() {
-        warn(format!("`{}` has no owner", rule.name), "say who answers for it: `owner: payments`");
+        warn(name, format!("`{}` has no owner", rule.name), "say who answers for it: `owner: payments`");
     }
     if let Some(notice) = &rule.notice {
-        for template in templates(notice).filter(|template| !SHIPPED.contains(template)) {
-            warn(format!("there is no template `{template}`"), &format!("there are: {}", SHIPPED.join(", ")));
+        let missing = templates(notice).zip(&origin.templates);
+        for (template, place) in missing.filter(|(template, _)| !SHIPPED.contains(template)) {
+            let help = match nearest(template, SHIPPED) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("there are: {}", SHIPPED.join(", ")),
+            };
+            let said = format!("there is no template `{template}` among the shipped ones");
+            warn(place, said, &help);
         }
         if notice.corrected.is_none() && matches!(rule.detect, Detect::Deadline(_)) {
             warn(
+                name,
                 format!("`{}` tells customers, and has no word for them when it was wrong", rule.name),
                 "name a template in `notice.corrected`",
             );

@@ -21,8 +21,12 @@ pub(super) struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Print every section and key with its default and what it means
+    #[command(after_help = "Examples:\n  forewarn config example > forewarn.toml")]
     Example,
     /// Print what holds after file and environment; secrets read ***
+    #[command(
+        after_help = "Examples:\n  forewarn config show -c forewarn.toml\n  FOREWARN__SMTP__PORT=2525 forewarn config show -c forewarn.toml --origin"
+    )]
     Show {
         /// The configuration file; without it, the defaults and the environment
         #[arg(short, long, value_name = "FILE")]

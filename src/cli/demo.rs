@@ -37,22 +37,23 @@ use story::{Cast, Story};
 pub use broker::{BrokerArguments, run as run_broker};
 pub use daemon::{DaemonArguments, run as run_daemon};
 
-/// Shows the whole product on a simulated platform; nothing needs to be installed.
+/// Show the whole product on a simulated platform; nothing needs to be installed
 ///
-/// An evening of a busy platform runs sixty times as fast as a real one, with planted problems and with things that
-/// merely look like problems. Broker, database and mailbox are local and gone afterwards.
+/// A busy evening passes sixty times as fast as a real one, with planted problems and with things that merely look like
+/// problems. Broker, daemon, database and mailbox are local and gone afterwards.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   forewarn demo --for 60s
-  forewarn demo --seed 7")]
+  forewarn demo --seed 7 --for 2m
+  forewarn demo --for 60s --keep evening      keep events, database and mails in the folder `evening`")]
 pub struct Arguments {
-    /// Stop after this much real time; without it the evening ends after six minutes, or with Ctrl-C
+    /// Stop after this much real time [default: six minutes, or Ctrl-C]
     #[arg(long = "for", value_name = "TIME", value_parser = read_duration)]
     duration: Option<Duration>,
-    /// Another evening
+    /// Which evening; another number is another one
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Keep what was played, the database and the mails in this folder
+    /// Keep the events, the database and the mails in this folder, which is new or empty
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
 }

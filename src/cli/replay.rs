@@ -29,12 +29,12 @@ use output::Printer;
 
 pub use output::Format;
 
-/// Runs recorded events through the rules and prints every effect in the order of decision.
+/// Run recorded events through the rules and print every effect in the order of decision
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   forewarn replay --rules rules --input events.jsonl
   zcat october.jsonl.gz | forewarn replay --rules rules --input - --format json
-  forewarn replay --rules rules --input orders.jsonl --input logins.jsonl --customers customers.jsonl")]
+  forewarn replay -c forewarn.toml --input orders.jsonl logins.jsonl --customers customers.csv")]
 pub struct ReplayArguments {
     /// The configuration: event mapping, faults, notices. Without it their defaults hold.
     #[arg(short, long, value_name = "FILE")]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use anyhow::bail;
 use clap::Args;
 
 use crate::core::rule::parse::LoadOptions;
@@ -44,7 +45,14 @@ pub(super) fn serve(
 ) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(&Sources { file: config, ..Sources::default() })?;
     let load = LoadOptions { extra: settings.events.extra.clone() };
-    let rules = super::setup::rule_set(&settings.rules.path, &load)?;
+    let path = &settings.rules.path;
+    if !path.exists() {
+        bail!(
+            "there is nothing at {} (rules.path); expected a rule file or a folder of them",
+            path.display()
+        );
+    }
+    let rules = super::setup::rule_set(path, &load)?;
     daemon::run(Setup { settings, rules, clock }, options)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -14,6 +14,11 @@ use crate::sim::truth::{ProblemKind, Truth};
 
 /// Measure the effects of a replay against what was planted in a simulated world
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  forewarn simulate --seed 7 --out world
+  forewarn replay --rules rules --input world/events.jsonl --customers world/customers.jsonl \\
+    --format json > effects.jsonl
+  forewarn score --world world --effects effects.jsonl")]
 pub struct Arguments {
     /// A world that `simulate` wrote
     #[arg(long, value_name = "DIR")]

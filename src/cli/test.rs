@@ -21,7 +21,7 @@ use crate::core::rule::parse::{LoadOptions, RuleTest};
 use super::selection::{self, Selection};
 use super::setup;
 
-/// Runs the tests that stand in rule files.
+/// Run the tests that stand in rule files
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   forewarn test
@@ -36,7 +36,7 @@ pub struct TestArguments {
     /// Rule files, or directories of them [default: the configuration's, or rules].
     #[arg(value_name = "PATHS")]
     paths: Vec<PathBuf>,
-    /// Runs only tests whose `rule › name` this regular expression finds.
+    /// Run only tests whose `rule › name` this regular expression finds.
     #[arg(long, value_name = "REGEX")]
     run: Option<String>,
     /// Also writes the results as JUnit XML.

@@ -21,7 +21,7 @@ use crate::settings::Settings;
 /// List, show, acknowledge and close tickets
 #[derive(Debug, Args)]
 #[command(
-    after_help = "A ticket is named by its id, by the beginning of it, or by the reference that the customer has (FW-1A2B3C4D).\n\nExamples:\n  forewarn ticket list -c forewarn.toml --state open\n  forewarn ticket list --account a42 --since 7d --format json\n  forewarn ticket show 1a2b3c4d\n  forewarn ticket ack 1a2b3c4d --actor li\n  forewarn ticket release 1a2b3c4d"
+    after_help = "A ticket is named by its id, by the beginning of it, or by the reference that the customer has (FW-1A2B3C4D).\n\nExamples:\n  forewarn ticket list -c forewarn.toml --state open\n  forewarn ticket show -c forewarn.toml FW-1A2B3C4D\n  forewarn ticket ack -c forewarn.toml FW-1A2B3C4D --actor li"
 )]
 pub(super) struct Arguments {
     #[command(subcommand)]
@@ -31,14 +31,27 @@ pub(super) struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// List tickets, the newest first
+    #[command(after_help = "Examples:
+  forewarn ticket list -c forewarn.toml
+  forewarn ticket list -c forewarn.toml --state open --since 24h
+  forewarn ticket list -c forewarn.toml --order o1234 --format json")]
     List(ListArguments),
     /// Show one ticket: evidence, customers affected, what they were told, every step
+    #[command(after_help = "Examples:
+  forewarn ticket show -c forewarn.toml FW-1A2B3C4D
+  forewarn ticket show -c forewarn.toml 1a2b3c4d --format json")]
     Show(OneArguments),
     /// Acknowledge a ticket: somebody works on it
+    #[command(after_help = "Examples:
+  forewarn ticket ack -c forewarn.toml FW-1A2B3C4D --actor li")]
     Ack(ActArguments),
     /// Close a ticket; nobody is told of it any more
+    #[command(after_help = "Examples:
+  forewarn ticket close -c forewarn.toml FW-1A2B3C4D --actor li --note 'the bank has confirmed it'")]
     Close(CloseArguments),
     /// Let go the messages of a ticket that wait for approval
+    #[command(after_help = "Examples:
+  forewarn ticket release -c forewarn.toml FW-1A2B3C4D --actor li")]
     Release(ActArguments),
 }
 

@@ -20,7 +20,7 @@ use crate::delivery::dispatch::Dispatcher;
 use crate::delivery::store::Store;
 use crate::edge::kafka::{Cluster, DeadLetters, Intake, IntakeSettings, Probe, Pulse, Waker};
 use crate::edge::snapshot::SnapshotWriter;
-use crate::settings::{KafkaSettings, TopicSettings};
+use crate::settings::{KafkaSettings, Settings, TopicSettings};
 
 /// Of the time that a restart may take for reading again, what lies between two checkpoints. The rest is for the
 /// commit to become durable.
@@ -35,10 +35,23 @@ pub struct Shared {
     pub board: Arc<Board>,
 }
 
+/// Whether the cluster answers and has the topics as they should be. Until then nothing is made, changed or started.
+pub fn probe(settings: &Settings) -> anyhow::Result<Probe> {
+    let topics = topics(&settings.topics);
+    anyhow::ensure!(
+        !topics.is_empty(),
+        "no topic is configured; name at least topics.orders or topics.logins"
+    );
+    let probe = Probe::new(&cluster(&settings.kafka))?;
+    probe.partitions(&topics)?;
+    Ok(probe)
+}
+
 /// Restores the state, finds the places to read from, and joins the group.
 pub async fn worker<S: Store>(
     setup: &Setup,
     store: &S,
+    probe: Probe,
     dispatcher: &mut Dispatcher,
     options: RunOptions,
     batches: mpsc::Sender<Batch>,
@@ -47,14 +60,9 @@ pub async fn worker<S: Store>(
     let Setup { settings, rules, .. } = setup;
     let events = &settings.events;
     let topics = topics(&settings.topics);
-    anyhow::ensure!(
-        !topics.is_empty(),
-        "no topic is configured; name at least topics.orders or topics.logins"
-    );
     let cluster = cluster(&settings.kafka);
     let (log, found) = restore::open(&settings.state.dir)?;
     let checkpoint = found.checkpoint;
-    let probe = Probe::new(&cluster)?;
     probe.ensure_topic(&cluster, &settings.topics.dead_letter, "topics.dead_letter").await?;
     let places =
         places::find(&probe, &topics, checkpoint.as_ref(), settings.kafka.start, options.accept_gaps)?;

@@ -25,7 +25,7 @@ pub use status::{
 /// Why nothing can be shown.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "cannot listen on {address} as http.listen says: {source}; expected an address of this machine with a free port, or \"off\""
+    "cannot listen on {address} (http.listen); expected an address of this machine with a free port, or \"off\""
 )]
 pub struct BindError {
     address: SocketAddr,

@@ -45,7 +45,9 @@ impl fmt::Display for Problem {
 
 /// A name that is not known, with those that are.
 pub(super) fn unknown(kind: &str, written: &str, known: &[&str]) -> String {
-    let help = match nearest(written, known.iter().copied()) {
+    // Values are few: whoever sees them all need not guess.
+    let near = nearest(written, known.iter().copied()).filter(|_| kind != "value");
+    let help = match near {
         Some(name) => format!("did you mean {name:?}?"),
         None if known.is_empty() => "none is expected here".to_owned(),
         None => format!("expected one of {}", known.join(", ")),

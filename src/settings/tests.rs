@@ -199,7 +199,7 @@ fn each_mistake_is_told_with_its_place_its_key_and_what_was_expected() {
         ),
         (
             "[notices]\nmode = \"sent\"",
-            "forewarn.toml:2: notices.mode: unknown value \"sent\"; did you mean \"send\"?",
+            "forewarn.toml:2: notices.mode: unknown value \"sent\"; expected one of send, hold, off",
         ),
         (
             "[notices]\nmax_age = \"6 hours\"",

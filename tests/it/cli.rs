@@ -96,11 +96,31 @@ fn written(name: &str, text: &str) -> (TempDir, String) {
 
 #[test]
 fn every_verb_explains_itself_with_examples() {
-    for verb in ["check", "config", "replay", "run", "simulate", "test", "version"] {
-        let said = forewarn(&[verb, "--help"]).ended(OK);
-        assert!(said.out.contains("Examples:"), "{verb}:\n{}", said.out);
-        assert!(said.err.is_empty(), "{verb}: {}", said.err);
+    let mut seen = 0;
+    let mut waiting: Vec<Vec<String>> = verbs_of(&[]);
+    while let Some(verb) = waiting.pop() {
+        let mut arguments: Vec<&str> = verb.iter().map(String::as_str).collect();
+        waiting.extend(verbs_of(&arguments));
+        arguments.push("--help");
+        let said = forewarn(&arguments).ended(OK);
+        let example = format!("\n  forewarn {}", verb.join(" "));
+        assert!(said.out.contains("\nExamples:\n") && said.out.contains(&example), "{verb:?}:\n{}", said.out);
+        assert!(said.err.is_empty(), "{verb:?}: {}", said.err);
+        seen += 1;
     }
+    assert!(seen >= 17, "{seen} verbs");
+}
+
+/// The verbs below the given ones, as their help lists them.
+fn verbs_of(above: &[&str]) -> Vec<Vec<String>> {
+    let said = forewarn(&[above, &["--help"]].concat()).ended(OK);
+    let listed = said.out.lines().skip_while(|line| *line != "Commands:").skip(1);
+    // Wrapped descriptions begin further right than names do.
+    let named = listed.take_while(|line| !line.is_empty()).filter(|line| !line.starts_with("   "));
+    let names = named.filter_map(|line| line.split_whitespace().next());
+    let path = |name: &str| above.iter().copied().chain([name]).map(str::to_owned).collect();
+    // `help` is explained by all the others.
+    names.filter(|name| *name != "help").map(path).collect()
 }
 
 #[test]

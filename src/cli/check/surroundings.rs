@@ -4,9 +4,10 @@ use std::path::Path;
 
 use crate::core::event::Topic;
 use crate::daemon::messages::{load_templates, mailer};
+use crate::edge::customers::CustomerFile;
 use crate::edge::kafka::{Cluster, Probe};
 use crate::edge::store::sqlite::{OpenError, SqliteStore};
-use crate::settings::{KafkaSettings, Settings, SmtpSettings, TopicSettings};
+use crate::settings::{CustomerSettings, KafkaSettings, Settings, SmtpSettings, TopicSettings};
 
 /// What is wrong with the templates, one line each.
 pub(super) fn templates(settings: &Settings) -> Vec<String> {
@@ -20,6 +21,7 @@ pub(super) fn templates(settings: &Settings) -> Vec<String> {
 pub(super) fn neighbours(settings: &Settings) -> anyhow::Result<Vec<String>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let problems = [
+        customers(settings.customers.as_ref()),
         runtime.block_on(database(&settings.store.path)),
         broker(&settings.kafka, &settings.topics),
         runtime.block_on(mail(settings.smtp.as_ref())),
@@ -43,8 +45,14 @@ async fn database(path: &Path) -> Result<(), String> {
     if folder.is_dir() {
         Ok(())
     } else {
-        Err(format!("store.url: there is no folder {} for the database", folder.display()))
+        Err(format!("there is no folder {} for the database (store.url)", folder.display()))
     }
+}
+
+/// A topic of customers is found by the daemon when it starts.
+fn customers(settings: Option<&CustomerSettings>) -> Result<(), String> {
+    let Some(CustomerSettings::File(path)) = settings else { return Ok(()) };
+    CustomerFile::open(path).map(|_| ()).map_err(|error| format!("{:#}", anyhow::Error::from(error)))
 }
 
 /// Connects, says hello, logs in and leaves, as the sender would before its first message.

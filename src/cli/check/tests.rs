@@ -34,7 +34,10 @@ fn an_active_rule_needs_a_test_in_which_it_fires_and_one_in_which_it_is_quiet() 
 fn templates_that_there_are_not_and_rules_without_an_owner_are_told() {
     let text =
         format!("{RULE}state: shadow\nnotice: {{ template: topup_faling, recovered: trouble_over }}\n");
-    assert_eq!(warnings(&text), ["`x` has no owner", "there is no template `topup_faling`"]);
+    assert_eq!(
+        warnings(&text),
+        ["`x` has no owner", "there is no template `topup_faling` among the shipped ones"]
+    );
 }
 
 fn write(directory: &Path, name: &str, text: &str) -> PathBuf {

@@ -4,7 +4,7 @@
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 /// A record longer than this is handed on cut short; the decoder then refuses it as too large.
 const LINE_BOUND: usize = 16 << 20;
@@ -30,8 +30,11 @@ impl Lines {
         let reader: Box<dyn Read> = if path == Path::new("-") {
             Box::new(io::stdin().lock())
         } else {
-            let file = std::fs::File::open(path)
-                .with_context(|| format!("cannot read the events in {}", path.display()))?;
+            let said = || format!("cannot read the events in {}", path.display());
+            let file = std::fs::File::open(path).with_context(said)?;
+            if file.metadata().is_ok_and(|file| file.is_dir()) {
+                bail!("{}: it is a folder, expected a file of JSON lines", said());
+            }
             Box::new(file)
         };
         Ok(Self::new(reader))

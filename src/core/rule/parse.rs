@@ -48,6 +48,8 @@ pub struct Origin {
     pub name: Place,
     /// One for each entry of `covered_by`.
     pub covered_by: Vec<Place>,
+    /// One for each template that the notice names: the first one, `recovered`, `corrected`.
+    pub templates: Vec<Place>,
 }
 
 /// Reads the rules of one file. Rules of several files must then pass [`check_set`] together.

@@ -8,6 +8,7 @@ use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 
 use super::context::{Context, Watch};
+use crate::core::event::Topic;
 
 /// How long a question to the cluster may take before it counts as unreachable.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -26,7 +27,7 @@ pub struct Cluster {
 pub enum ConnectError {
     #[error("librdkafka refuses the options in [kafka]: {0}")]
     Options(Box<KafkaError>),
-    #[error("no answer from kafka at {brokers} within {} s{}", .after.as_secs(), reason(.last))]
+    #[error("no answer from kafka at {brokers} (kafka.brokers) within {} s{}", .after.as_secs(), last_words(.last))]
     Unreachable { brokers: String, after: Duration, last: Option<String> },
     #[error("kafka at {brokers} did not say {what}: {source}{}", reason(.last))]
     Refused { brokers: String, what: String, source: Box<KafkaError>, last: Option<String> },
@@ -41,7 +42,7 @@ pub enum ConnectError {
         "topics keyed by account need the same number of partitions, so that an account has the same partition in \
          each of them, but {}", counts(.0)
     )]
-    UnequalPartitions(Vec<(String, u32)>),
+    UnequalPartitions(Vec<(Topic, String, u32)>),
     #[error(
         "{topic} partition {partition} must be read on from offset {wanted}, but kafka has only {low} to {high}; \
          {}", gap_advice(*.wanted, *.low)
@@ -59,8 +60,14 @@ fn reason(last: &Option<String>) -> String {
     last.as_ref().map(|text| format!(" ({text})")).unwrap_or_default()
 }
 
-fn counts(topics: &[(String, u32)]) -> String {
-    let counts: Vec<_> = topics.iter().map(|(name, count)| format!("{name} has {count}")).collect();
+/// What the client said last, as the reason.
+fn last_words(last: &Option<String>) -> String {
+    last.as_ref().map(|text| format!(": {text}")).unwrap_or_default()
+}
+
+fn counts(topics: &[(Topic, String, u32)]) -> String {
+    let count = |(topic, name, count): &(Topic, String, u32)| format!("{name} (topics.{topic}) has {count}");
+    let counts: Vec<_> = topics.iter().map(count).collect();
     counts.join(", ")
 }
 
@@ -200,12 +207,15 @@ mod tests {
             after: Duration::from_secs(10),
             last: Some("connection refused".to_owned()),
         };
-        let unequal = ConnectError::UnequalPartitions(vec![("o".to_owned(), 8), ("l".to_owned(), 4)]);
+        let unequal = ConnectError::UnequalPartitions(vec![
+            (Topic::Orders, "o".to_owned(), 8),
+            (Topic::Logins, "l".to_owned(), 4),
+        ]);
         let gap =
             ConnectError::OutOfRange { topic: "o".to_owned(), partition: 3, wanted: 5, low: 10, high: 20 };
         for (error, text) in [
-            (unreachable, "no answer from kafka at a:9092 within 10 s (connection refused)"),
-            (unequal, "but o has 8, l has 4"),
+            (unreachable, "no answer from kafka at a:9092 (kafka.brokers) within 10 s: connection refused"),
+            (unequal, "but o (topics.orders) has 8, l (topics.logins) has 4"),
             (gap, "5 records are gone by retention"),
         ] {
             assert!(error.to_string().contains(text), "{error}");

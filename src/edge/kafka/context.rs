@@ -3,13 +3,19 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
+
+use crate::edge::clock::Stopwatch;
+
+/// What goes on is said again after this long.
+const SAID_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// Shared by a client and whoever watches it.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +24,7 @@ pub struct Watch(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     last_failure: Mutex<Option<String>>,
+    last_told: Mutex<Option<(String, Stopwatch)>>,
     assigned: Mutex<BTreeSet<u32>>,
     changed: AtomicBool,
     failed_commits: AtomicU64,
@@ -40,13 +47,36 @@ impl Watch {
     }
 
     fn note_failure(&self, text: &str) {
-        *self.0.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(text.to_owned());
+        let text = said(text).to_owned();
+        *self.0.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+    }
+
+    /// Whether a log should say this again: a cluster that is away says the same many times a second.
+    fn is_news(&self, text: &str) -> bool {
+        let mut told = self.0.last_told.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = |(last, since): &(String, Stopwatch)| last == text && since.elapsed() < SAID_AGAIN_AFTER;
+        if told.as_ref().is_some_and(known) {
+            return false;
+        }
+        *told = Some((text.to_owned(), Stopwatch::start()));
+        true
     }
 
     fn note_assignment(&self, change: impl FnOnce(&mut BTreeSet<u32>)) {
         change(&mut self.0.assigned.lock().unwrap_or_else(PoisonError::into_inner));
         self.0.changed.store(true, Ordering::Release);
     }
+}
+
+/// What librdkafka says without the thread and the broker before it, which the error names, and its timing behind.
+fn said(text: &str) -> &str {
+    let text = text
+        .split_once("]: ")
+        .filter(|(thread, _)| thread.starts_with("[thrd:"))
+        .map_or(text, |(_, rest)| rest);
+    let is_broker = |name: &str| !name.contains(' ') && name.contains('/');
+    let text = text.split_once(": ").filter(|(name, _)| is_broker(name)).map_or(text, |(_, rest)| rest);
+    text.split(" (after ").next().unwrap_or(text)
 }
 
 /// The context of every client of ours.
@@ -63,7 +93,15 @@ impl ClientContext for Context {
             | RDKafkaLogLevel::Critical
             | RDKafkaLogLevel::Error => {
                 self.watch.note_failure(message);
-                tracing::warn!(facility, message, "kafka client reports an error");
+                if self.watch.is_news(said(message)) {
+                    tracing::warn!(facility, message, "kafka client reports an error");
+                }
+            }
+            // Options are given to readers and writers alike; each leaves aside what is not for it.
+            RDKafkaLogLevel::Warning
+                if facility == "CONFWARN" && message.contains("will be ignored by this") =>
+            {
+                tracing::debug!(facility, message, "kafka client warns");
             }
             RDKafkaLogLevel::Warning => tracing::warn!(facility, message, "kafka client warns"),
             RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
@@ -74,8 +112,13 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.watch.note_failure(reason);
-        tracing::warn!(%error, reason, "kafka client reports an error");
+        // That all brokers are down follows from what was said of each; that says why.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.watch.note_failure(reason);
+        }
+        if self.watch.is_news(said(reason)) {
+            tracing::warn!(%error, reason, "kafka client reports an error");
+        }
     }
 
     fn stats_raw(&self, _statistics: &[u8]) {}
@@ -121,6 +164,27 @@ impl ConsumerContext for Context {
         if let Err(error) = result {
             self.watch.0.failed_commits.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(%error, "offsets were not committed; the snapshot has them, the next commit repeats them");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::said;
+
+    #[test]
+    fn what_librdkafka_says_is_kept_without_its_own_affairs() {
+        let refused = "Connect to ipv4#127.0.0.1:1 failed: Connection refused";
+        for (text, expected) in [
+            (
+                "[thrd:127.0.0.1:1/bootstrap]: 127.0.0.1:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection \
+                 refused (after 0ms in state CONNECT, 1 identical error(s) suppressed)",
+                refused,
+            ),
+            (refused, refused),
+            ("SASL authentication error: wrong password", "SASL authentication error: wrong password"),
+        ] {
+            assert_eq!(said(text), expected);
         }
     }
 }

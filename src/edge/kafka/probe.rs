@@ -63,9 +63,9 @@ impl Probe {
             .iter()
             .zip(&counts)
             .filter(|((topic, _), _)| *topic != Topic::Catalog)
-            .map(|((_, name), count)| (name.clone(), *count))
+            .map(|((topic, name), count)| (*topic, name.clone(), *count))
             .collect();
-        let unequal = keyed.windows(2).any(|pair| matches!(pair, [(_, one), (_, other)] if one != other));
+        let unequal = keyed.windows(2).any(|pair| matches!(pair, [(.., one), (.., other)] if one != other));
         if unequal { Err(ConnectError::UnequalPartitions(keyed)) } else { Ok(counts) }
     }
 
@@ -82,8 +82,9 @@ impl Probe {
 
     /// Makes a topic of ours with the cluster's own defaults, if it is not there.
     pub async fn ensure_topic(&self, cluster: &Cluster, name: &str, key: &str) -> Result<(), ConnectError> {
-        if !matches!(self.partition_count(name, key), Err(ConnectError::NoTopic { .. })) {
-            return Ok(());
+        match self.partition_count(name, key) {
+            Err(ConnectError::NoTopic { .. }) => {}
+            found => return found.map(|_| ()),
         }
         let (admin, watch) = cluster.client::<AdminClient<Context>>(Role::Admin, "admin")?;
         let topic = NewTopic::new(name, -1, TopicReplication::Fixed(-1));

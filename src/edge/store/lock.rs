@@ -14,12 +14,18 @@ pub struct Lock {
 pub enum LockError {
     #[error("another forewarn uses the database {}: its lock {} is held", database.display(), lock.display())]
     Held { database: PathBuf, lock: PathBuf },
+    #[error("there is no folder {} for the database (store.url)", .0.display())]
+    NoFolder(PathBuf),
     #[error("cannot lock the database {}: {}: {error}", database.display(), lock.display())]
     Failed { database: PathBuf, lock: PathBuf, error: std::io::Error },
 }
 
 impl Lock {
     pub fn take(database: &Path) -> Result<Self, LockError> {
+        let folder = database.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            return Err(LockError::NoFolder(folder.to_owned()));
+        }
         let mut name = OsString::from(database);
         name.push(".lock");
         let lock = PathBuf::from(name);

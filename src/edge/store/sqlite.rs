@@ -71,7 +71,7 @@ pub struct SqliteOptions {
 pub enum OpenError {
     #[error(transparent)]
     Locked(#[from] LockError),
-    #[error("there is no database {}: the daemon makes it when it first runs", .0.display())]
+    #[error("there is no database {} (store.url): the daemon makes it when it first runs", .0.display())]
     Missing(PathBuf),
     #[error("cannot open the database {}: {error}", path.display())]
     Failed { path: PathBuf, error: sqlx::Error },

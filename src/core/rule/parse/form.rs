@@ -31,7 +31,7 @@ pub fn rule(node: &Node, reading: &mut Reading<'_>) -> Option<LoadedRule> {
     let incident = incident(&mut fields, reading);
     let ticket = ticket(&mut fields, name.as_deref().unwrap_or_default(), reading);
     let local = groups.as_ref().is_none_or(|groups| groups.iter().all(|group| has_account(group)));
-    let notice = fields.take("notice").and_then(|node| notice(node, local, reading));
+    let (notice, templates) = fields.take("notice").and_then(|node| notice(node, local, reading)).unzip();
     let tests = fields.take("tests").map(|node| examples::tests(node, name.as_deref(), reading));
     fields.not_yet(&["except", "compensation", "action"], reading);
     let span = fields.head();
@@ -64,7 +64,7 @@ pub fn rule(node: &Node, reading: &mut Reading<'_>) -> Option<LoadedRule> {
         return None;
     }
     let name_place = reading.source.place(name_node.map_or(&span, |node| &node.span));
-    let origin = Origin { name: name_place, covered_by: covers };
+    let origin = Origin { name: name_place, covered_by: covers, templates: templates.unwrap_or_default() };
     Some(LoadedRule { rule, tests: tests.unwrap_or_default(), origin })
 }
 
@@ -295,12 +295,18 @@ fn ticket(fields: &mut Fields<'_>, name: &str, reading: &mut Reading<'_>) -> Opt
     Some(policy)
 }
 
-fn notice(node: &Node, local: bool, reading: &mut Reading<'_>) -> Option<NoticePolicy> {
+fn notice(node: &Node, local: bool, reading: &mut Reading<'_>) -> Option<(NoticePolicy, Vec<Place>)> {
     const AUDIENCES: [(&str, Audience); 3] =
         [("account", Audience::Account), ("affected", Audience::Affected), ("manager", Audience::Manager)];
     const TEMPLATE: &str = "the name of a template";
     let mut fields = Fields::of(node, "`notice`", reading)?;
-    let template = fields.need("template").and_then(|node| reading.name(node, TEMPLATE));
+    let mut places = Vec::new();
+    let mut template = |node: Option<&Node>, reading: &mut Reading<'_>| {
+        let node = node?;
+        places.push(reading.source.place(&node.span));
+        reading.name(node, TEMPLATE)
+    };
+    let first = template(fields.need("template"), reading);
     let default = if local { Audience::Account } else { Audience::Affected };
     let to_node = fields.take("to");
     let to = to_node.map_or(Some(default), |node| reading.choice(node, &AUDIENCES));
@@ -311,10 +317,10 @@ fn notice(node: &Node, local: bool, reading: &mut Reading<'_>) -> Option<NoticeP
             "expected `affected`: every account that met the trouble",
         );
     }
-    let recovered = fields.take("recovered").and_then(|node| reading.name(node, TEMPLATE));
-    let corrected = fields.take("corrected").and_then(|node| reading.name(node, TEMPLATE));
+    let recovered = template(fields.take("recovered"), reading);
+    let corrected = template(fields.take("corrected"), reading);
     fields.finish(reading);
-    Some(NoticePolicy { template: template?, to: to?, recovered, corrected })
+    Some((NoticePolicy { template: first?, to: to?, recovered, corrected }, places))
 }
 
 /// What the parts of a rule must have to do with each other.
