@@ -1,5 +1,6 @@
 //! Keyed state of one rule: compact, swept by event time, and aware of what changed since the last checkpoint.
 
+mod index;
 mod keyed;
 mod recent;
 mod small;
@@ -16,6 +17,9 @@ pub use crate::core::codec::CorruptState;
 pub use keyed::{Keep, State, Table};
 pub use recent::Recent;
 pub use small::Small;
+
+/// Slots that a sweep visits even when nothing has happened, so that a shard that has grown quiet shrinks.
+pub const SWEPT_AT_LEAST: usize = 16;
 
 /// What a detection kind does with the events of one shard. One value per rule and shard; nothing is shared between rules.
 pub trait Watch: Send {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::core::codec::{CorruptState, Reader, Sink, Writer};
 use crate::core::event::{Facts, Symbol};
-use crate::core::rule::table::{Keep, State, Table};
+use crate::core::rule::table::{Keep, SWEPT_AT_LEAST, State, Table};
 use crate::core::time::{Span, Time};
 
 use super::pending::Pending;
@@ -115,9 +115,9 @@ impl OverdueSet {
     }
 
     /// Forgets a few of those that no event can change any more, and gives up those that nobody ends.
-    pub fn sweep(&mut self, visits: usize, within: Span, lateness: Span, settled: Time) {
+    pub fn sweep(&mut self, within: Span, lateness: Span, settled: Time) {
         let Self { keys, subjects, given_up } = self;
-        keys.sweep(visits, |key, overdue| {
+        keys.sweep(SWEPT_AT_LEAST, |key, overdue| {
             let over = match overdue.ended {
                 // While others of the subject are open it is still wanted: it resolves when they turn out untrue.
                 Some(ended) => {

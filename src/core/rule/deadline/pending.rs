@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::core::codec::{CorruptState, Reader, Sink, Writer};
 use crate::core::event::Symbol;
-use crate::core::rule::table::{State, Table};
+use crate::core::rule::table::{Keep, SWEPT_AT_LEAST, State, Table};
 use crate::core::time::{Span, Time};
 
 /// A start that waits for its end.
@@ -126,8 +126,8 @@ impl PendingSet {
     }
 
     /// Measures a few of the states again; nothing is forgotten here.
-    pub fn sweep(&mut self, visits: usize) {
-        self.starts.sweep(visits, |_, _| crate::core::rule::table::Keep::Unchanged);
+    pub fn sweep(&mut self) {
+        self.starts.sweep(SWEPT_AT_LEAST, |_, _| Keep::Unchanged);
     }
 
     pub fn drain_changes(&mut self, tag: u8, sink: Sink<'_>) {

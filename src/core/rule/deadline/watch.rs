@@ -31,7 +31,6 @@ pub struct DeadlineWatch {
     /// Ends by key: for starts that arrive after them.
     ends: Recent,
     not_watched: u64,
-    observed: usize,
     scratch: Vec<u8>,
 }
 
@@ -45,7 +44,6 @@ impl DeadlineWatch {
             overdue: OverdueSet::default(),
             ends: Recent::new(MOST_RECENT),
             not_watched: 0,
-            observed: 0,
             scratch: Vec::new(),
         }
     }
@@ -191,7 +189,6 @@ impl Watch for DeadlineWatch {
         if key == Symbol::MISSING || !(starts || ends) {
             return;
         }
-        self.observed += 1;
         if ends {
             self.end(key, event.time, moment, out);
         }
@@ -213,9 +210,8 @@ impl Watch for DeadlineWatch {
 
     fn sweep(&mut self, moment: Moment) {
         self.ends.forget(moment.settled - self.lateness);
-        let visits = 2 * std::mem::take(&mut self.observed) + 16;
-        self.pending.sweep(visits);
-        self.overdue.sweep(visits, self.settings.within, self.lateness, moment.settled);
+        self.pending.sweep();
+        self.overdue.sweep(self.settings.within, self.lateness, moment.settled);
     }
 
     fn facts(&self, subject: Symbol) -> Option<&Facts> {

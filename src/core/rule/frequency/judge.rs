@@ -78,16 +78,22 @@ impl Judge {
         self.given_up
     }
 
-    /// Drops what can count at no instant from `settled` on.
-    pub fn forget(&self, window: &mut Window, settled: Time) {
+    /// Drops what has left every window that can still be judged. Called for every event, it looks no further.
+    pub fn drop_past(&self, window: &mut Window, settled: Time) {
         let gone = settled - self.window;
+        let dropped = window.entries.iter().take_while(|entry| entry.time() <= gone).count();
+        window.entries.drop_front(dropped);
+    }
+
+    /// Drops whatever can count at no instant from `settled` on.
+    pub fn forget(&self, window: &mut Window, settled: Time) {
+        self.drop_past(window, settled);
         let mut dropped = 0;
         for (position, entry) in window.entries.iter().enumerate() {
-            let time = entry.time();
-            if time >= settled {
+            if entry.time() >= settled {
                 break;
             }
-            if time <= gone || entry.is(UNLESS) {
+            if entry.is(UNLESS) {
                 dropped = position + 1;
             } else if self.reset && entry.is(FOUND) {
                 // It stays itself, as the finding that stands.
@@ -133,20 +139,19 @@ impl Judge {
             self.close_gap(window, arrival.time, &mut say);
         }
         let from = arrival.time.max(arrival.settled);
-        let mut end = window.entries.len();
         // The first entry of the first instant to be judged.
         let mut position = window.entries.partition_point(|entry| entry.time() < from);
-        let mut found_any = false;
-        while position < end {
+        let mut found = None;
+        while position < window.entries.len() {
             let Some((time, last)) = instant(&window.entries, position) else {
                 position += 1;
                 continue;
             };
-            found_any |= self.judge_instant(window, arrival, (position, last, time), &mut say);
+            let measure = self.judge_instant(window, arrival, (position, last, time), &mut say);
+            found = measure.map(|measure| (last, measure)).or(found);
             position = last + 1;
-            end = window.entries.len();
         }
-        self.settle(window, arrival, found_any, &mut say);
+        self.settle(window, arrival, found, &mut say);
     }
 
     /// A finding after the end of the last stretch: that stretch is over, though no moment for saying so has come yet.
@@ -160,20 +165,21 @@ impl Judge {
         }
     }
 
+    /// Judges one instant and says what has changed. Returns what was measured if the condition was found true.
     fn judge_instant(
         &mut self,
         window: &mut Window,
         arrival: Arrival,
         (first, last, time): (usize, usize, Time),
         say: &mut impl FnMut(Verdict),
-    ) -> bool {
+    ) -> Option<Measure> {
         let measure = self.measure_at(&window.entries, last);
         let holds = self.holds(&measure);
-        let Some(entries) = window.entries.get_mut(first..=last) else { return false };
+        let entries = window.entries.get_mut(first..=last)?;
         let was = entries.iter().any(|entry| entry.is(FOUND));
         let here = arrival.counts && time == arrival.time;
         if holds == was && !(holds && here) || holds && arrival.late {
-            return false;
+            return None;
         }
         entries.iter_mut().for_each(|entry| entry.set_found(holds));
         if holds {
@@ -181,7 +187,7 @@ impl Judge {
         } else {
             say(Verdict::Withdrawn { since: time });
         }
-        holds
+        holds.then_some(measure)
     }
 
     /// Until when the condition is true now, and whether that has just ended.
@@ -189,10 +195,18 @@ impl Judge {
         &mut self,
         window: &mut Window,
         arrival: Arrival,
-        found_any: bool,
+        found: Option<(usize, Measure)>,
         say: &mut impl FnMut(Verdict),
     ) {
-        if !window.is_firing() && !found_any {
+        if !window.is_firing() && found.is_none() {
+            return;
+        }
+        if let Some((last, Measure { pivot: Some(pivot), .. })) = found
+            && last + 1 == window.entries.len()
+            && !self.reset
+        {
+            // By far the most frequent case: a finding with nothing after it, which has just been measured.
+            window.until = pivot + self.window;
             return;
         }
         match self.standing(window, arrival.settled) {

@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 
 use crate::core::codec::{CorruptState, Sink};
 use crate::core::event::{Event, Facts, Symbol};
-use crate::core::rule::table::{Keep, Recent, Table, Watch};
+use crate::core::rule::table::{Keep, Recent, SWEPT_AT_LEAST, Table, Watch};
 use crate::core::rule::verdict::{Judged, Moment, Verdict};
 use crate::core::time::{Span, Time};
 
@@ -30,8 +30,6 @@ pub struct FrequencyWatch {
     /// When to look whether a subject's condition has ended. Those that are not their window's timer any more are void;
     /// a window whose condition goes on is looked at again.
     timers: BinaryHeap<Reverse<(Time, Symbol)>>,
-    /// Events since the last sweep.
-    observed: usize,
 }
 
 impl FrequencyWatch {
@@ -43,7 +41,6 @@ impl FrequencyWatch {
             windows: Table::default(),
             recent: Recent::new(MOST_RECENT),
             timers: BinaryHeap::new(),
-            observed: 0,
         }
     }
 
@@ -93,11 +90,10 @@ impl Watch for FrequencyWatch {
         if !clears && counted.is_none() {
             return;
         }
-        self.observed += 1;
         let Some(slot) = self.slot(subject, counted.is_some(), event.time, moment) else { return };
         let Some(window) = self.windows.change(slot) else { return };
         let judge = &mut self.judge;
-        judge.forget(window, moment.settled);
+        judge.drop_past(window, moment.settled);
         if clears {
             judge.unless(window, event.time, moment.settled);
         }
@@ -152,9 +148,8 @@ impl Watch for FrequencyWatch {
 
     fn sweep(&mut self, moment: Moment) {
         self.recent.forget(moment.settled);
-        let visits = 2 * std::mem::take(&mut self.observed) + 16;
         let judge = &self.judge;
-        self.windows.sweep(visits, |_, window| {
+        self.windows.sweep(SWEPT_AT_LEAST, |_, window| {
             let before = window.len();
             judge.forget(window, moment.settled);
             if window.is_empty() && !window.is_firing() {

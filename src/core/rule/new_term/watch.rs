@@ -2,7 +2,7 @@
 
 use crate::core::codec::{CorruptState, Sink};
 use crate::core::event::{Event, Facts, Symbol};
-use crate::core::rule::table::{Keep, Table, Watch};
+use crate::core::rule::table::{Keep, SWEPT_AT_LEAST, Table, Watch};
 use crate::core::rule::verdict::{Evidence, Judged, Moment, Verdict};
 use crate::core::stats::geodesy::Spot;
 use crate::core::time::{Span, Time};
@@ -23,7 +23,6 @@ pub struct NewTermWatch {
     /// The sightings of the event at hand.
     seen: Vec<Sighting>,
     given_up: u64,
-    observed: usize,
 }
 
 #[derive(Debug)]
@@ -48,7 +47,6 @@ impl NewTermWatch {
             subjects: Table::default(),
             seen: Vec::new(),
             given_up: 0,
-            observed: 0,
         }
     }
 
@@ -180,7 +178,6 @@ impl Watch for NewTermWatch {
         if !starts || moment.late || !self.see(event) {
             return;
         }
-        self.observed += 1;
         let (slot, _) = self.subjects.find_or_insert(subject);
         let Some(known) = self.subjects.change(slot) else { return };
         let bounds = self.judge.bounds;
@@ -197,10 +194,9 @@ impl Watch for NewTermWatch {
     fn advance(&mut self, _moment: Moment, _out: &mut Vec<Judged>) {}
 
     fn sweep(&mut self, moment: Moment) {
-        let visits = 2 * std::mem::take(&mut self.observed) + 16;
         let (bounds, settled) = (self.judge.bounds, moment.settled);
         let mut given_up = 0;
-        self.subjects.sweep(visits, |_, known| {
+        self.subjects.sweep(SWEPT_AT_LEAST, |_, known| {
             if known.newest() <= settled - bounds.window {
                 return Keep::Forget;
             }

@@ -1,11 +1,10 @@
 //! The table of a rule's subjects: one hash lookup per event, states side by side, changes remembered for the next
 //! checkpoint, and a sweep that visits a few subjects at a time.
 
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
-
 use crate::core::codec::{CorruptState, Reader, Sink, Writer};
 use crate::core::event::Symbol;
+
+use super::index::Index;
 
 /// What a table holds per subject.
 pub trait State: Default {
@@ -32,7 +31,7 @@ pub enum Keep {
 /// Subjects by key. Keys are hashes already and serve as such.
 #[derive(Debug)]
 pub struct Table<S> {
-    index: HashTable<u32>,
+    index: Index,
     slots: Vec<Slot<S>>,
     free: Vec<u32>,
     /// Slots that changed since the last checkpoint.
@@ -41,6 +40,8 @@ pub struct Table<S> {
     stored: Bits,
     gone: Vec<Symbol>,
     cursor: usize,
+    /// What sweeping owes for changes since the last sweep, in eighths of a visit.
+    owed: usize,
     heap_seen: usize,
     heap_bytes: usize,
 }
@@ -55,13 +56,14 @@ struct Slot<S> {
 impl<S: State> Default for Table<S> {
     fn default() -> Self {
         Self {
-            index: HashTable::new(),
+            index: Index::default(),
             slots: Vec::new(),
             free: Vec::new(),
             dirty: Bits::default(),
             stored: Bits::default(),
             gone: Vec::new(),
             cursor: 0,
+            owed: 0,
             heap_seen: 0,
             heap_bytes: 0,
         }
@@ -79,7 +81,7 @@ impl<S: State> Table<S> {
 
     /// The slot of a subject. It stays the subject's until it is removed.
     pub fn find(&self, key: Symbol) -> Option<u32> {
-        self.index.find(key.0, |slot| key_of(&self.slots, *slot) == key).copied()
+        self.index.find(key, |slot| key_of(&self.slots, slot) == key)
     }
 
     pub fn get(&self, key: Symbol) -> Option<&S> {
@@ -113,20 +115,12 @@ impl<S: State> Table<S> {
 
     /// The slot of a subject, a new one if it is not known; and whether it is new. Marks it as changed.
     pub fn find_or_insert(&mut self, key: Symbol) -> (u32, bool) {
-        let Self { index, slots, free, dirty, stored, .. } = self;
-        let entry = index.entry(
-            key.0,
-            |slot| key_of(slots, *slot) == key,
-            |slot| slots.get(*slot as usize).map_or(0, |slot| slot.key.0),
-        );
-        let vacant = match entry {
-            Entry::Occupied(occupied) => {
-                let slot = *occupied.get();
-                dirty.set(slot as usize);
-                return (slot, false);
-            }
-            Entry::Vacant(vacant) => vacant,
-        };
+        if let Some(slot) = self.find(key) {
+            self.dirty.set(slot as usize);
+            self.owed += 1;
+            return (slot, false);
+        }
+        let Self { slots, free, dirty, stored, .. } = self;
         let slot = free.pop().unwrap_or_else(|| {
             slots.push(Slot { key: Symbol::MISSING, state: S::default() });
             dirty.grow(slots.len());
@@ -137,14 +131,14 @@ impl<S: State> Table<S> {
             slot.key = key;
         }
         dirty.set(slot as usize);
-        vacant.insert(slot);
+        self.index.insert(key, slot);
+        self.owed += 16;
         (slot, true)
     }
 
     pub fn remove(&mut self, key: Symbol) -> Option<S> {
-        let Self { index, slots, .. } = self;
-        let entry = index.find_entry(key.0, |slot| key_of(slots, *slot) == key).ok()?;
-        let (slot, _) = entry.remove();
+        let slot = self.find(key)?;
+        self.index.remove(key, slot);
         self.dirty.clear(slot as usize);
         if self.stored.clear(slot as usize) {
             self.gone.push(key);
@@ -155,8 +149,10 @@ impl<S: State> Table<S> {
         Some(std::mem::take(&mut slot.state))
     }
 
-    /// Visits the next `visits` slots, and begins again after the last one.
-    pub fn sweep(&mut self, visits: usize, mut visit: impl FnMut(Symbol, &mut S) -> Keep) {
+    /// Visits the next slots, and begins again after the last one: at least so many, two for each subject that is new
+    /// since the last sweep (so that what goes keeps pace with what comes), and one for eight changes.
+    pub fn sweep(&mut self, least: usize, mut visit: impl FnMut(Symbol, &mut S) -> Keep) {
+        let visits = least + std::mem::take(&mut self.owed) / 8;
         for _ in 0..visits.min(self.slots.len()) {
             let position = self.cursor;
             let mut forget = None;
@@ -184,7 +180,7 @@ impl<S: State> Table<S> {
     /// Bytes held: exact for the table, as of the last full sweep for what its states hold besides.
     pub fn bytes(&self) -> usize {
         self.slots.capacity() * size_of::<Slot<S>>()
-            + self.index.allocation_size()
+            + self.index.bytes()
             + self.free.capacity() * size_of::<u32>()
             + self.gone.capacity() * size_of::<Symbol>()
             + self.dirty.bytes()
@@ -398,6 +394,7 @@ mod tests {
     fn a_sweep_visits_a_bounded_number_and_comes_round() {
         let mut table = Table::<Count>::default();
         (1..=100).for_each(|key| assert!(table.find_or_insert(Symbol(key)).1));
+        table.sweep(0, |_, _| Keep::Unchanged);
         let mut visited = BTreeMap::new();
         for _ in 0..10 {
             let mut visits = 0;

@@ -19,8 +19,7 @@ const FEWEST_CHAINS: usize = 1_024;
 #[derive(Debug)]
 pub struct Recent {
     marks: VecDeque<Mark>,
-    /// The last mark of each chain, as the low half of its number.
-    chains: Vec<u32>,
+    chains: Vec<Chain>,
     /// The number of the first mark in the ring; numbers are never used twice.
     first: u64,
     base: i64,
@@ -41,6 +40,15 @@ struct Mark {
     offset: u32,
     /// How far back the one before it in its chain lies; 0: there is none.
     back: u32,
+}
+
+/// Keys whose hashes end alike.
+#[derive(Clone, Copy, Debug)]
+struct Chain {
+    /// The low half of the number of the last mark.
+    last: u32,
+    /// A bit for each key that was ever in the chain while it was not empty: most keys that were not are told at once.
+    seen: u32,
 }
 
 impl Recent {
@@ -93,7 +101,8 @@ impl Recent {
     /// The times at which a key was marked, the latest arrival first.
     pub fn times(&mut self, key: Symbol) -> impl Iterator<Item = Time> {
         self.take_restored();
-        let mut at = self.last_of_chain(key);
+        let chain = self.chains.get(self.chain_of(key)).filter(|chain| chain.seen & bit_of(key) != 0);
+        let mut at = chain.and_then(|chain| self.position_of(*chain));
         std::iter::from_fn(move || {
             loop {
                 let position = at?;
@@ -117,7 +126,7 @@ impl Recent {
     }
 
     pub fn bytes(&self) -> usize {
-        self.marks.capacity() * size_of::<Mark>() + self.chains.capacity() * size_of::<u32>()
+        self.marks.capacity() * size_of::<Mark>() + self.chains.capacity() * size_of::<Chain>()
     }
 
     /// Hands out the marks since the last call in records of their own, whose keys begin with `tag`.
@@ -194,16 +203,17 @@ impl Recent {
     }
 
     fn append(&mut self, key: Symbol, time: Time) {
-        if self.marks.len() >= 2 * self.chains.len() {
+        if self.marks.len() >= self.chains.len() {
             self.link_anew((2 * self.chains.len()).max(FEWEST_CHAINS));
         }
         let offset = self.offset_of(time);
-        let back = self.last_of_chain(key).map_or(0, |last| self.marks.len() - last);
-        let number = self.first + self.marks.len() as u64;
-        self.marks.push_back(Mark { key, offset, back: back as u32 });
-        let chain = self.chain_of(key);
-        if let Some(last) = self.chains.get_mut(chain) {
-            *last = number as u32;
+        let (length, number) = (self.marks.len(), self.first + self.marks.len() as u64);
+        let position = self.chain_of(key);
+        let before = self.chains.get(position).and_then(|chain| self.position_of(*chain));
+        self.marks.push_back(Mark { key, offset, back: before.map_or(0, |before| length - before) as u32 });
+        if let Some(chain) = self.chains.get_mut(position) {
+            let seen = if before.is_some() { chain.seen } else { 0 };
+            *chain = Chain { last: number as u32, seen: seen | bit_of(key) };
         }
     }
 
@@ -211,28 +221,27 @@ impl Recent {
         key.0 as usize & (self.chains.len().wrapping_sub(1))
     }
 
-    fn last_of_chain(&self, key: Symbol) -> Option<usize> {
-        let last = self.chains.get(self.chain_of(key))?;
+    /// Where the last mark of a chain lies, unless it is forgotten.
+    fn position_of(&self, chain: Chain) -> Option<usize> {
         // Numbers are compared modulo 2³², far more than the ring holds.
         let end = (self.first + self.marks.len() as u64) as u32;
-        let age = end.wrapping_sub(*last) as usize;
+        let age = end.wrapping_sub(chain.last) as usize;
         if age == 0 { None } else { self.marks.len().checked_sub(age) }
     }
 
     fn link_anew(&mut self, chains: usize) {
         self.chains.clear();
+        let first = self.first as u32;
         // The number before the first belongs to no mark.
-        self.chains.resize(chains, (self.first.wrapping_sub(1)) as u32);
+        self.chains.resize(chains, Chain { last: first.wrapping_sub(1), seen: 0 });
         for position in 0..self.marks.len() {
             let Some(key) = self.marks.get(position).map(|mark| mark.key) else { break };
             let chain = self.chain_of(key);
-            let number = self.first as u32;
-            if let Some(last) = self.chains.get_mut(chain) {
-                let before = last.wrapping_sub(number) as usize;
-                *last = number.wrapping_add(position as u32);
-                if let Some(mark) = self.marks.get_mut(position) {
-                    mark.back = if before < position { (position - before) as u32 } else { 0 };
-                }
+            let Some(chain) = self.chains.get_mut(chain) else { break };
+            let before = chain.last.wrapping_sub(first) as usize;
+            *chain = Chain { last: first.wrapping_add(position as u32), seen: chain.seen | bit_of(key) };
+            if let Some(mark) = self.marks.get_mut(position) {
+                mark.back = if before < position { (position - before) as u32 } else { 0 };
             }
         }
     }
@@ -259,6 +268,10 @@ impl Recent {
         }
         (millis - self.base).clamp(0, FARTHEST) as u32
     }
+}
+
+fn bit_of(key: Symbol) -> u32 {
+    1 << (key.0 >> 59)
 }
 
 fn record_key(tag: u8, number: u64) -> [u8; 9] {

@@ -196,24 +196,25 @@ fn model(settings: &Travel, events: &[&Given]) -> BTreeSet<Time> {
         .map(|given| {
             let place = given.event.place.unwrap();
             let spot = Spot::new(place.latitude, place.longitude, place.accuracy_km);
-            let half = |field| symbol(given, field).0 >> 32;
-            let source = (half(TextField::Ip), half(TextField::DeviceId), half(TextField::GeoNetwork));
-            (given.event.time, spot, source)
+            // In the order in which logins of one instant are taken.
+            let hash = |field, bits: u32| symbol(given, field).0 >> (64 - bits);
+            let network = hash(TextField::GeoNetwork, 16);
+            (given.event.time, network, spot, (hash(TextField::Ip, 32), hash(TextField::DeviceId, 32)))
         })
         .collect();
     logins.sort();
     let day = |time: Time| time.as_millis() / 86_400_000;
     let mut found = BTreeSet::new();
-    for (position, (time, spot, source)) in logins.iter().enumerate().skip(1) {
-        let (before, from, other) = logins[position - 1];
+    for (position, (time, network, spot, source)) in logins.iter().enumerate().skip(1) {
+        let (before, other_network, from, other) = logins[position - 1];
         let same = |one: u64, other: u64| one != 0 && one == other;
-        if same(source.0, other.0) || same(source.1, other.1) && same(source.2, other.2) {
+        if same(source.0, other.0) || same(source.1, other.1) && same(*network, other_network) {
             continue;
         }
         let distance = from.least_distance_km(*spot);
         let hours = time.since(before).as_secs_f64().max(1.0) / 3_600.0;
         let (mut visits, mut last) = (0, i64::MIN / 2);
-        for (time, other, _) in &logins[..position] {
+        for (time, _, other, _) in &logins[..position] {
             if other.distance_km(*spot) < 50.0 {
                 visits = if day(*time) - last > 30 { 1 } else { visits + 1 };
                 last = day(*time);

@@ -2,7 +2,7 @@
 
 use crate::core::codec::{CorruptState, Sink};
 use crate::core::event::{Event, Facts, Symbol, TextField};
-use crate::core::rule::table::{Keep, Table, Watch};
+use crate::core::rule::table::{Keep, SWEPT_AT_LEAST, Table, Watch};
 use crate::core::rule::verdict::{Evidence, Judged, Moment, Verdict};
 use crate::core::stats::geodesy::FARTHEST_KM;
 use crate::core::time::{Span, Time};
@@ -20,7 +20,6 @@ pub struct TravelWatch {
     forgotten_after: Span,
     accounts: Table<Logins>,
     given_up: u64,
-    observed: usize,
 }
 
 impl TravelWatch {
@@ -28,13 +27,7 @@ impl TravelWatch {
         let regular = Span::from_mins((REGULAR_DAYS + 1) * 24 * 60);
         let longest_hours = (FARTHEST_KM / settings.faster_than_kmh.max(1e-3)).min(1e6);
         let longest = Span::from_millis((longest_hours * 3_600_000.0) as i64 + 1);
-        Self {
-            settings,
-            forgotten_after: regular.max(longest),
-            accounts: Table::default(),
-            given_up: 0,
-            observed: 0,
-        }
+        Self { settings, forgotten_after: regular.max(longest), accounts: Table::default(), given_up: 0 }
     }
 }
 
@@ -92,7 +85,6 @@ impl Watch for TravelWatch {
         if self.settings.ignore_networks.contains(&event.symbol(TextField::GeoNetwork)) {
             return;
         }
-        self.observed += 1;
         let (slot, _) = self.accounts.find_or_insert(subject);
         let Some(logins) = self.accounts.change(slot) else { return };
         logins.settle(moment.settled);
@@ -108,15 +100,12 @@ impl Watch for TravelWatch {
     fn advance(&mut self, _moment: Moment, _out: &mut Vec<Judged>) {}
 
     fn sweep(&mut self, moment: Moment) {
-        let visits = 2 * std::mem::take(&mut self.observed) + 16;
         let forgotten = moment.settled - self.forgotten_after;
-        self.accounts.sweep(visits, |_, logins| {
+        self.accounts.sweep(SWEPT_AT_LEAST, |_, logins| {
             if logins.newest() < forgotten {
                 return Keep::Forget;
             }
-            let changed = logins.settle(moment.settled);
-            logins.shrink();
-            if changed { Keep::Changed } else { Keep::Unchanged }
+            if logins.settle(moment.settled) { Keep::Changed } else { Keep::Unchanged }
         });
     }
 
