@@ -6,6 +6,8 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
+# What `forewarn version` says it was built from: docker build --build-arg FOREWARN_REVISION=$(git rev-parse --short=12 HEAD) .
+ARG FOREWARN_REVISION=unknown
 # The image's own toolchain is the one that Cargo.toml names; nothing is fetched through rustup.
 RUN rm -f rust-toolchain.toml \
     && cargo build --release --locked --bin forewarn

@@ -1,7 +1,9 @@
 //! The daemon as those see it who operate it: refused configurations, metrics, health, and how it stops.
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -36,6 +38,26 @@ fn get(address: SocketAddr, path: &str) -> Result<(u16, String), String> {
     Ok((status, body.to_owned()))
 }
 
+/// The alerts, and the page for those who get them.
+fn alerts_and_explanation() -> (String, String) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
+    (read("deploy/alerts.yaml"), read("docs/operations.md"))
+}
+
+/// What alerts and explanation name is there.
+fn check_watched(text: &str) -> Result<(), String> {
+    let (alerts, explanation) = alerts_and_explanation();
+    let is_in_name = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    let words = [alerts, explanation].join(" ");
+    for name in words.split(|character| !is_in_name(character)).filter(|word| word.starts_with("forewarn_")) {
+        if !text.contains(&format!("# HELP {name} ")) {
+            return Err(format!("there is no metric {name} in\n{text}"));
+        }
+    }
+    Ok(())
+}
+
 fn check_metrics(text: &str) {
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])
@@ -48,6 +70,22 @@ fn check_metrics(text: &str) {
     let output = promtool.wait_with_output().unwrap();
     let said = [output.stdout, output.stderr].concat();
     assert!(output.status.success() && said.is_empty(), "{}\n{text}", String::from_utf8_lossy(&said));
+}
+
+#[test]
+fn alerts_are_well_formed_and_explained() {
+    let output = Command::new("promtool")
+        .args(["check", "rules", "deploy/alerts.yaml"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output();
+    let output =
+        output.unwrap_or_else(|error| panic!("promtool can't be run ({error}); scripts/test installs it"));
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
+    let (alerts, explained) = alerts_and_explanation();
+    let names = alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: "));
+    let unexplained: Vec<&str> = names.filter(|name| !explained.contains(&format!("| {name}, "))).collect();
+    assert_eq!(unexplained, [""; 0]);
 }
 
 #[test]
@@ -79,6 +117,8 @@ fn metrics_are_well_formed_and_name_nobody_and_health_tells_alive_from_ready() {
         }
     });
     check_metrics(&text);
+    // The database is asked for its figures every few seconds.
+    until("all that alerts watch", || check_watched(&get(place.http, "/metrics")?.1));
     for name in ["forewarn_build_info", "forewarn_events_total", "process_resident_memory_bytes"] {
         assert!(text.contains(name), "{name} is missing in\n{text}");
     }

@@ -209,3 +209,12 @@ fn the_map_of_the_house_links_every_part() {
     let offenders = parts.filter(|part| !root.contains(&format!("[`{part}`]"))).map(str::to_owned);
     assert_none(offenders.collect(), "modules that the docs of src/lib.rs don't link");
 }
+
+#[test]
+fn the_container_is_built_from_all_that_the_program_is_built_from() {
+    let let_in = std::fs::read_to_string(repository().join(".dockerignore")).unwrap();
+    let needed =
+        ["Cargo.toml", "Cargo.lock", "build.rs", "src", "migrations", "templates", "rules", "deploy"];
+    let missing = needed.iter().filter(|name| !let_in.lines().any(|line| line == format!("!{name}")));
+    assert_none(missing.map(|name| (*name).to_owned()).collect(), "parts that .dockerignore leaves out");
+}

@@ -123,7 +123,7 @@ fn order(facts: &Facts, locale: Locale) -> Value {
         amount => facts.amount.map(|amount| labels::amount(amount, currency, locale)),
         channel => facts.text(TextField::Channel).map(|channel| labels::channel(channel, locale)),
         supplier => facts.text(TextField::Supplier),
-        region => facts.text(TextField::Region),
+        region => facts.text(TextField::Region).map(|region| labels::region(region, locale)),
         outcome => outcome,
     }
 }

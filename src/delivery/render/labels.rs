@@ -66,6 +66,45 @@ const COUNTRIES: [Words; 34] = [
     ("ZA", "南非", "South Africa"),
 ];
 
+const REGIONS: [Words; 36] = [
+    ("anhui", "安徽", "Anhui"),
+    ("beijing", "北京", "Beijing"),
+    ("chongqing", "重庆", "Chongqing"),
+    ("fujian", "福建", "Fujian"),
+    ("gansu", "甘肃", "Gansu"),
+    ("guangdong", "广东", "Guangdong"),
+    ("guangxi", "广西", "Guangxi"),
+    ("guizhou", "贵州", "Guizhou"),
+    ("hainan", "海南", "Hainan"),
+    ("hebei", "河北", "Hebei"),
+    ("heilongjiang", "黑龙江", "Heilongjiang"),
+    ("henan", "河南", "Henan"),
+    ("hongkong", "香港", "Hong Kong"),
+    ("hubei", "湖北", "Hubei"),
+    ("hunan", "湖南", "Hunan"),
+    ("inner_mongolia", "内蒙古", "Inner Mongolia"),
+    ("jiangsu", "江苏", "Jiangsu"),
+    ("jiangxi", "江西", "Jiangxi"),
+    ("jilin", "吉林", "Jilin"),
+    ("liaoning", "辽宁", "Liaoning"),
+    ("macau", "澳门", "Macao"),
+    ("neimenggu", "内蒙古", "Inner Mongolia"),
+    ("ningxia", "宁夏", "Ningxia"),
+    ("qinghai", "青海", "Qinghai"),
+    ("shaanxi", "陕西", "Shaanxi"),
+    ("shandong", "山东", "Shandong"),
+    ("shanghai", "上海", "Shanghai"),
+    ("shanxi", "山西", "Shanxi"),
+    ("sichuan", "四川", "Sichuan"),
+    ("taiwan", "台湾", "Taiwan"),
+    ("tianjin", "天津", "Tianjin"),
+    ("tibet", "西藏", "Tibet"),
+    ("xinjiang", "新疆", "Xinjiang"),
+    ("xizang", "西藏", "Tibet"),
+    ("yunnan", "云南", "Yunnan"),
+    ("zhejiang", "浙江", "Zhejiang"),
+];
+
 const SEVERITIES: [Words; 4] = [
     ("low", "低", "low"),
     ("medium", "中", "medium"),
@@ -110,6 +149,10 @@ pub fn channel(code: &str, locale: Locale) -> &str {
     word(&CHANNELS, code, locale)
 }
 
+pub fn region(code: &str, locale: Locale) -> &str {
+    word(&REGIONS, code, locale)
+}
+
 pub fn kind(code: &str, locale: Locale) -> &str {
     word(&KINDS, code, locale)
 }
@@ -130,7 +173,7 @@ pub fn place(
     locale: Locale,
 ) -> Option<String> {
     let country = country.map(|code| word(&COUNTRIES, code, locale));
-    let region = region.filter(|region| Some(*region) != city);
+    let region = region.filter(|region| Some(*region) != city).map(|code| word(&REGIONS, code, locale));
     let parts = [country, region, city].into_iter().flatten().filter(|part| !part.is_empty());
     let place = match locale {
         Locale::ZhCn => parts.collect::<Vec<_>>().join(" "),
@@ -157,7 +200,8 @@ pub fn trouble(subject: &Subject, locale: Locale) -> String {
     };
     let with_product =
         product.filter(|_| subject.get("channel").is_some() || subject.get("supplier").is_some());
-    match (locale, with_product, subject.get("region")) {
+    let region = subject.get("region").map(|code| word(&REGIONS, code, locale));
+    match (locale, with_product, region) {
         (Locale::ZhCn, product, region) => {
             let region = region.map(|region| format!("{}地区的", before_chinese(region))).unwrap_or_default();
             let product = product.map(|product| format!("（{product}）")).unwrap_or_default();
@@ -183,7 +227,12 @@ pub fn subject(subject: &Subject, locale: Locale) -> String {
         .0
         .iter()
         .map(|(field, value)| {
-            let value = if field == "channel" { channel(value, locale) } else { value };
+            let value = match field.as_str() {
+                "channel" => channel(value, locale),
+                "region" => region(value, locale),
+                "kind" => kind(value, locale),
+                _ => value,
+            };
             format!("{} {value}", word(&FIELDS, field, locale))
         })
         .collect();

@@ -275,3 +275,16 @@ fn a_template_of_ones_own_is_usable_once_it_is_there_in_every_language() {
     let rendered = templates.customer(&message, &li(), Locale::En, at(0)).expect("rendered");
     assert_eq!((rendered.subject.as_str(), rendered.html), ("o-a1 forewarn", None));
 }
+
+#[test]
+fn provinces_are_named_in_the_reader_s_language_and_other_regions_as_the_platform_does() {
+    let trouble = |region: &str, locale| {
+        labels::trouble(
+            &Subject(vec![("channel".into(), "alipay".into()), ("region".into(), region.into())]),
+            locale,
+        )
+    };
+    assert_eq!(trouble("guangdong", Locale::ZhCn), "广东地区的支付宝支付");
+    assert_eq!(trouble("Guangdong", Locale::En), "Alipay payments in Guangdong");
+    assert_eq!(trouble("zone-7", Locale::ZhCn), "zone-7 地区的支付宝支付");
+}
