@@ -20,6 +20,8 @@ use super::story::Story;
 
 /// The real time that the audience needs to read a part before the next one comes.
 const TO_READ: Duration = Duration::from_millis(2_500);
+/// The platform's time that the mails of a new ticket may take.
+const MAILS_TAKE: Span = Span::from_secs(90);
 /// Tickets that are looked at; more than a demonstration can have.
 const TICKETS: u32 = 2_000;
 /// The column in which what happens stands, behind the time.
@@ -90,9 +92,10 @@ impl<'s, S: Store, W: Write> Narrator<'s, S, W> {
         let fresh: Vec<TicketRow> =
             self.tickets.iter().filter(|ticket| !self.announced.contains(&ticket.id)).cloned().collect();
         for ticket in fresh {
-            // A ticket is told of once its first mail is there, or when none comes.
+            // A ticket is shown once most of its mails are there, or when they do not come.
             let age = self.clock.now().since(ticket.opened_at);
-            if self.told(&ticket) == 0 && age < Span::from_mins(2) {
+            let told = self.told(&ticket) as u64;
+            if (told == 0 || told * 2 < ticket.affected) && age < MAILS_TAKE {
                 continue;
             }
             self.announced.insert(ticket.id);
