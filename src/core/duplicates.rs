@@ -5,6 +5,7 @@
 //! that a repetition is late anyway and opens nothing.
 
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use crate::core::codec::{CorruptState, Reader, Sink, Writer};
 use crate::core::event::Symbol;
@@ -14,6 +15,10 @@ use crate::core::time::{Span, Time};
 #[derive(Debug)]
 pub struct Duplicates {
     retention: Span,
+    /// Both generations together, so that one look into memory is enough. The lowest bit of an identity says which.
+    seen: HashTable<u64>,
+    /// The lowest bit of the identities of the current generation.
+    mark: u64,
     current: Generation,
     previous: Generation,
     /// Identities since the last checkpoint.
@@ -25,7 +30,7 @@ pub struct Duplicates {
 
 #[derive(Debug, Default)]
 struct Generation {
-    seen: HashTable<u64>,
+    count: usize,
     began: Option<Time>,
     chunks: Vec<u64>,
 }
@@ -34,10 +39,20 @@ struct Generation {
 /// shortens the memory instead of growing it.
 const GENERATION_BOUND: usize = 4_000_000;
 
+/// All but the bit of the generation.
+const IDENTITY: u64 = !1;
+
+/// Where an identity belongs in the table; the bit of the generation has no part in it.
+fn place(identity: u64) -> u64 {
+    (identity & IDENTITY).rotate_right(1)
+}
+
 impl Duplicates {
     pub fn new(retention: Span) -> Self {
         Self {
             retention,
+            seen: HashTable::new(),
+            mark: 0,
             current: Generation::default(),
             previous: Generation::default(),
             fresh: Vec::new(),
@@ -48,42 +63,52 @@ impl Duplicates {
 
     /// Remembers an event; true if it was seen before. `newest` is the newest event time of its shard.
     pub fn seen(&mut self, account: Symbol, id: Symbol, newest: Time) -> bool {
-        let identity = account.with(id).0;
         let began = *self.current.began.get_or_insert(newest);
-        if newest.since(began) >= self.retention || self.current.seen.len() >= GENERATION_BOUND {
+        if newest.since(began) >= self.retention || self.current.count >= GENERATION_BOUND {
             self.turn(newest);
         }
-        if self.previous.seen.find(identity, |other| *other == identity).is_some() {
-            return true;
+        let identity = account.with(id).0 & IDENTITY;
+        let new = self.insert(identity | self.mark);
+        if new {
+            self.current.count += 1;
+            self.fresh.push(identity);
         }
-        match self.current.seen.entry(identity, |other| *other == identity, |other| *other) {
-            hashbrown::hash_table::Entry::Occupied(_) => true,
-            hashbrown::hash_table::Entry::Vacant(entry) => {
-                entry.insert(identity);
-                self.fresh.push(identity);
-                false
+        !new
+    }
+
+    /// Puts an identity in unless it is there, in whichever generation.
+    fn insert(&mut self, marked: u64) -> bool {
+        let is_same = |other: &u64| (*other ^ marked) & IDENTITY == 0;
+        match self.seen.entry(place(marked), is_same, |other| place(*other)) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(entry) => {
+                entry.insert(marked);
+                true
             }
         }
     }
 
     fn turn(&mut self, newest: Time) {
+        let mark = self.mark;
+        self.seen.retain(|identity| *identity & 1 == mark);
+        self.mark ^= 1;
         std::mem::swap(&mut self.previous, &mut self.current);
         self.gone.append(&mut self.current.chunks);
-        self.current.seen.clear();
+        self.current.count = 0;
         self.current.began = Some(newest);
     }
 
     pub fn len(&self) -> usize {
-        self.current.seen.len() + self.previous.seen.len()
+        self.seen.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.seen.is_empty()
     }
 
     pub fn bytes(&self) -> usize {
         // A control byte beside each slot of the table.
-        (self.current.seen.capacity() + self.previous.seen.capacity()) * 9 * 8 / 7 + self.fresh.capacity() * 8
+        self.seen.capacity() * 9 * 8 / 7 + self.fresh.capacity() * 8
     }
 
     /// Hands out the identities since the last checkpoint as one record, and drops those of generations that ended.
@@ -111,17 +136,19 @@ impl Duplicates {
         let began = reader.time()?;
         if self.current.began.is_some_and(|current| current < began) {
             std::mem::swap(&mut self.previous, &mut self.current);
+            self.mark ^= 1;
         }
-        let generation = match self.current.began {
-            Some(current) if current > began => &mut self.previous,
-            _ => &mut self.current,
-        };
+        let is_older = self.current.began.is_some_and(|current| current > began);
+        let mark = if is_older { self.mark ^ 1 } else { self.mark };
+        let mut count = 0;
+        while !reader.0.is_empty() {
+            let identity = u64::from_le_bytes(reader.bytes()?) & IDENTITY;
+            count += usize::from(self.insert(identity | mark));
+        }
+        let generation = if is_older { &mut self.previous } else { &mut self.current };
         generation.began = Some(began);
         generation.chunks.push(chunk);
-        while !reader.0.is_empty() {
-            let identity = u64::from_le_bytes(reader.bytes()?);
-            generation.seen.insert_unique(identity, identity, |other| *other);
-        }
+        generation.count += count;
         self.chunk = self.chunk.max(chunk + 1);
         Ok(())
     }
