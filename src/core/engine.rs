@@ -16,7 +16,7 @@ use crate::core::by_shard::ByShard;
 use crate::core::effect::{Effect, Subject};
 use crate::core::event::{Event, EventType, Facts, Symbol, TextField, TextSet, Topic};
 use crate::core::incident::cover::Cause;
-use crate::core::incident::{Affected, Finding, Incidents, Key, KnownIncident, Outcome};
+use crate::core::incident::{self, Affected, Finding, Incidents, Key, KnownIncident, Outcome};
 use crate::core::rule::scope::judge::ScopeJudge;
 use crate::core::rule::scope::slice_key;
 use crate::core::rule::verdict::{Judged, Verdict};
@@ -132,7 +132,7 @@ impl Engine {
             .collect();
         let scope = Scope {
             judges,
-            incidents: Incidents::new(Arc::clone(&rules)),
+            incidents: Incidents::new(Arc::clone(&rules), incident::Reach::Partitions),
             causes: Vec::new(),
             rekeyed: Shard::new(REKEYED, &rules, &plan.reaches),
             waiting: Vec::new(),
@@ -414,14 +414,18 @@ fn take_judgements(
         let started_at = since;
         let finding =
             Finding { key, since, evidence, at, started_at, over_since, subject: &name, facts: &facts };
-        let outcome = state.incidents.find(&finding, effects);
-        if outcome == Outcome::Fed || rule.incident.covered_by.is_empty() {
-            continue;
-        }
-        let Some(facts) = facts() else { continue };
-        if let Some(cause) = causes.iter().find(|cause| cause.explains(rule, &facts)) {
-            let accounts = state.incidents.join(key, cause, at, effects);
-            joined(cause, accounts, effects);
+        let own = if rule.incident.covered_by.is_empty() { None } else { facts() };
+        let spanning = own.as_deref().and_then(|own| causes.iter().find(|cause| cause.explains(rule, own)));
+        let beside = match (&own, spanning) {
+            (Some(own), None) => state.incidents.cause_beside(rule, own),
+            _ => None,
+        };
+        let outcome = state.incidents.find(&finding, spanning.or(beside.as_ref()), effects);
+        let Outcome::Joined(accounts) = outcome else { continue };
+        match (spanning, beside) {
+            (Some(cause), _) => joined(cause, accounts, effects),
+            (None, Some(cause)) => state.incidents.affect(cause.key, accounts, at, effects),
+            (None, None) => {}
         }
     }
 }

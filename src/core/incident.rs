@@ -5,10 +5,11 @@
 //! partitions. How an account's incident joins the one that explains it is in [`cover`].
 
 pub mod cover;
+mod kinship;
 mod life;
 mod state;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use compact_str::CompactString;
@@ -22,6 +23,9 @@ use crate::core::rule::{Rule, RuleSet};
 use crate::core::time::{Span, Time};
 
 pub use state::{Affected, Incident, Phase};
+
+use cover::Cause;
+use kinship::Kinship;
 
 /// Which incident: at most one per rule and subject is live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,7 +65,7 @@ pub struct Finding<'a> {
 }
 
 /// What became of a finding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     /// It feeds an incident that was there.
     Fed,
@@ -69,13 +73,37 @@ pub enum Outcome {
     Pending,
     /// An incident opened, or opened again.
     Opened,
+    /// It is part of the cause that explains it, which has to name these accounts.
+    Joined(Vec<Affected>),
+}
+
+/// Who gathers the customers of an incident that opens, before its ticket says how many they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// All that belongs to it is here: it is announced at once.
+    Account,
+    /// They are in every shard: whoever holds the shards takes [`Incidents::take_opened`] and calls
+    /// [`Incidents::meet`].
+    Partitions,
+}
+
+/// What depends on an incident's state.
+#[derive(Clone, Copy, Debug, Default)]
+struct Standing {
+    due: Option<Time>,
+    account: Option<Symbol>,
+    is_open: bool,
 }
 
 /// The live incidents of a shard, or of the rules that span shards.
 #[derive(Debug)]
 pub struct Incidents {
     rules: Arc<RuleSet>,
+    reach: Reach,
+    kinship: Kinship,
     live: HashMap<Key, Incident>,
+    /// Opened, and not announced yet.
+    opened: VecDeque<Key>,
     due: BTreeSet<(Time, Key)>,
     known: BTreeMap<(CompactString, Subject), KnownIncident>,
     changed: BTreeSet<Key>,
@@ -88,9 +116,12 @@ pub struct Incidents {
 }
 
 impl Incidents {
-    pub fn new(rules: Arc<RuleSet>) -> Self {
+    pub fn new(rules: Arc<RuleSet>, reach: Reach) -> Self {
         let findings = vec![0; rules.rules.len()];
         Self {
+            kinship: Kinship::new(&rules),
+            reach,
+            opened: VecDeque::new(),
             rules,
             live: HashMap::new(),
             due: BTreeSet::new(),
@@ -128,31 +159,32 @@ impl Incidents {
         self.due.first().map(|(time, _)| *time)
     }
 
-    /// Takes one finding.
-    pub fn find(&mut self, finding: &Finding<'_>, effects: &mut Vec<Effect>) -> Outcome {
+    /// Takes one finding. `cause`: the open incident that explains it, if there is one.
+    pub fn find(
+        &mut self,
+        finding: &Finding<'_>,
+        cause: Option<&Cause>,
+        effects: &mut Vec<Effect>,
+    ) -> Outcome {
         let key = finding.key;
         let rules = Arc::clone(&self.rules);
         let Some(rule) = rules.rules.get(usize::from(key.rule)) else { return Outcome::Fed };
         if let Some(count) = self.findings.get_mut(usize::from(key.rule)) {
             *count += 1;
         }
-        self.changed.insert(key);
-        match self.live.get_mut(&key) {
-            Some(incident) => {
-                let before = incident.due();
-                let outcome = incident.feed(rule, finding, effects);
-                let after = incident.due();
-                self.reschedule(key, before, after);
-                outcome
-            }
+        let before = self.standing(key);
+        let outcome = match self.live.get_mut(&key) {
+            Some(incident) => incident.feed(rule, finding, cause, effects),
             None => {
                 let mut incident = self.make(rule, finding);
-                let outcome = incident.start(rule, finding.at, effects);
-                self.reschedule(key, None, incident.due());
+                let outcome = incident.start(rule, finding.at, cause, effects);
                 self.live.insert(key, incident);
                 outcome
             }
-        }
+        };
+        self.settle(key, rule, before);
+        self.announce_own(effects);
+        outcome
     }
 
     /// Takes any other verdict.
@@ -202,30 +234,57 @@ impl Incidents {
         }
     }
 
-    /// Does what is due at or before `now`, in order.
+    /// Does what is due at or before `now`, in order, up to an opening that has to be announced first.
     pub fn advance(&mut self, now: Time, effects: &mut Vec<Effect>) {
-        while let Some((time, key)) = self.due.first().copied().filter(|(time, _)| *time <= now) {
+        while self.opened.is_empty()
+            && let Some((time, key)) = self.due.first().copied().filter(|(time, _)| *time <= now)
+        {
             self.due.remove(&(time, key));
             self.change(key, |rule, incident| incident.due_now(rule, time, effects));
+            self.announce_own(effects);
         }
+    }
+
+    /// The next incident that has opened and waits to be announced, with those whom it touches.
+    pub fn take_opened(&mut self) -> Option<Key> {
+        self.opened.pop_front()
     }
 
     /// Applies `act` to a live incident and keeps its timer, its place and its checkpoint mark right.
     fn change(&mut self, key: Key, act: impl FnOnce(&Rule, &mut Incident)) {
         let rules = Arc::clone(&self.rules);
         let Some(rule) = rules.rules.get(usize::from(key.rule)) else { return };
+        let before = self.standing(key);
         let Some(incident) = self.live.get_mut(&key) else { return };
-        let before = incident.due();
         act(rule, incident);
-        let (after, gone) = (incident.due(), incident.phase == Phase::Gone);
+        self.settle(key, rule, before);
+    }
+
+    fn standing(&self, key: Key) -> Standing {
+        self.live.get(&key).map_or_else(Standing::default, |incident| Standing {
+            due: incident.due(),
+            account: incident.account(),
+            is_open: incident.phase == Phase::Open,
+        })
+    }
+
+    /// Puts right what depends on an incident that may have changed.
+    fn settle(&mut self, key: Key, rule: &Rule, before: Standing) {
         self.changed.insert(key);
-        if gone {
-            if let Some(incident) = self.live.remove(&key) {
-                self.bury(key, rule, &incident);
-            }
-            self.reschedule(key, before, None);
-        } else {
-            self.reschedule(key, before, after);
+        let Some(incident) = self.live.get(&key) else { return };
+        let phase = incident.phase;
+        if incident.unannounced.is_some() {
+            self.opened.push_back(key);
+        }
+        let gone = phase == Phase::Gone;
+        let (due, account) = if gone { (None, None) } else { (incident.due(), incident.account()) };
+        self.reschedule(key, before.due, due);
+        self.kinship.moved(key, before.account, account);
+        if before.is_open && phase != Phase::Open {
+            self.let_go(key, before.account, phase);
+        }
+        if gone && let Some(incident) = self.live.remove(&key) {
+            self.bury(key, rule, &incident);
         }
     }
 
@@ -319,6 +378,7 @@ impl Incidents {
         let mut incident = Incident::decode(&mut Reader(value))?;
         incident.affected.extend(self.early.remove(&key).unwrap_or_default());
         self.reschedule(key, None, incident.due());
+        self.kinship.moved(key, None, incident.account());
         self.live.insert(key, incident);
         Ok(())
     }

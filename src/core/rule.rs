@@ -252,6 +252,8 @@ pub enum Audience {
     Account,
     /// Every account that showed the symptom which a scope rule counts.
     Affected,
+    /// Those whose own incident has joined this one: where only some who meet the symptom have the trouble, it says whom.
+    Joined,
     /// The account manager.
     Manager,
 }

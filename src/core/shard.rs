@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::core::codec::{CorruptState, Reader, Sink, Writer};
 use crate::core::duplicates::Duplicates;
 use crate::core::event::{Event, Topic};
-use crate::core::incident::Incidents;
+use crate::core::incident::{self, Incidents};
 use crate::core::rule::scope::counter::ScopeCounter;
 use crate::core::rule::table::Watch;
 use crate::core::rule::verdict::{Judged, Moment};
@@ -82,7 +82,7 @@ impl Shard {
             id,
             watches,
             counters,
-            incidents: Incidents::new(Arc::clone(rules)),
+            incidents: Incidents::new(Arc::clone(rules), incident::Reach::Account),
             duplicates: Duplicates::new(longest_lateness),
             newest: [Time::MIN; Topic::ALL.len()],
             now: Time::MIN,

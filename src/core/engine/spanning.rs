@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Engine, take_judgements};
 use crate::core::event::{Event, Facts};
 use crate::core::incident::cover::Cause;
-use crate::core::incident::{Affected, Finding, Key, Outcome};
+use crate::core::incident::{Affected, Finding, Key};
 use crate::core::rule::verdict::{Judged, Verdict};
 use crate::core::rule::{Rule, subject_key};
 use crate::core::shard::SILENT_INPUT_BOUND;
@@ -42,10 +42,10 @@ impl Engine {
         // them happens in the order of time, and an incident whose time is over between two of them ends between them.
         verdicts.sort_by_key(|(at, ..)| *at);
         for (at, index, judged) in verdicts {
-            self.scope.incidents.advance(at, &mut self.effects);
+            self.advance_incidents(at);
             self.take_aggregate(index, judged, at);
         }
-        self.scope.incidents.advance(now, &mut self.effects);
+        self.advance_incidents(now);
         self.refresh_causes(now);
         let judges = self.scope.judges.iter().flatten().filter_map(|judge| judge.next_due());
         let incidents = self.scope.incidents.next_due();
@@ -114,31 +114,51 @@ impl Engine {
             subject: &name,
             facts: &|| None,
         };
-        if self.scope.incidents.find(&finding, &mut self.effects) == Outcome::Opened {
-            self.gather(key, at);
+        self.scope.incidents.find(&finding, None, &mut self.effects);
+        self.gather_opened(at);
+    }
+
+    /// Lets the time of incidents pass; what opens is announced before anything else happens.
+    fn advance_incidents(&mut self, now: Time) {
+        loop {
+            self.scope.incidents.advance(now, &mut self.effects);
+            if !self.gather_opened(now) {
+                return;
+            }
         }
     }
 
+    fn gather_opened(&mut self, now: Time) -> bool {
+        let mut any = false;
+        while let Some(key) = self.scope.incidents.take_opened() {
+            any = true;
+            self.gather(key, now);
+        }
+        any
+    }
+
     /// An incident that spans partitions has opened: every shard answers with the accounts that met its symptom, and the
-    /// accounts' own incidents that it explains join it.
+    /// accounts' own incidents that it explains join it. The ticket that opens then says how many it touches.
     fn gather(&mut self, key: Key, at: Time) {
         let Some(incident) = self.scope.incidents.get(key) else { return };
         let (started_at, id, subject) = (incident.started_at, incident.id, incident.subject.clone());
         let Some(rule) = self.rules.rules.get(usize::from(key.rule)) else { return };
         let cause = Cause { key, id, rule: rule.name.clone(), subject };
         // Those who were told of their own incident come first, so that they do not hear twice.
+        let mut joining = Vec::new();
+        let mut met = Vec::new();
         for shard in self.shards.values_mut().chain([&mut self.scope.rekeyed]) {
             for explained in shard.incidents.explained_by(&cause) {
-                let accounts = shard.incidents.join(explained, &cause, at, &mut self.effects);
-                self.scope.incidents.affect(key, accounts, at, &mut self.effects);
+                met.extend(shard.incidents.join(explained, &cause, at, &mut joining));
             }
         }
         for shard in self.shards.values_mut() {
             if let Some(counter) = &shard.counters[usize::from(key.rule)] {
-                let met = counter.symptoms_after(key.subject, started_at);
-                self.scope.incidents.affect(key, met.into_iter().map(affected), at, &mut self.effects);
+                met.extend(counter.symptoms_after(key.subject, started_at).into_iter().map(affected));
             }
         }
+        self.scope.incidents.meet(key, met, at, &mut self.effects);
+        self.effects.append(&mut joining);
         if !self.scope.causes.iter().any(|known| known.key == key) {
             self.scope.causes.push(cause);
         }
@@ -293,5 +313,10 @@ impl Engine {
 }
 
 fn affected(facts: Facts) -> Affected {
-    Affected { account_id: facts.account_id.clone(), facts: Some(Box::new(facts)), told: false }
+    Affected {
+        account_id: facts.account_id.clone(),
+        facts: Some(Box::new(facts)),
+        told: false,
+        joined: false,
+    }
 }

@@ -1,5 +1,7 @@
 //! What the engine promises, told as rules, events and the effects that follow.
 
+mod covering;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -7,6 +9,7 @@ use super::*;
 use crate::core::effect::{EffectKind, TicketStep};
 use crate::core::event::Fault;
 use crate::core::rule::parse::{self, LoadOptions};
+use covering::{COVERED, COVERED_BESIDE, outage};
 
 fn rules(text: &str) -> Arc<RuleSet> {
     let loaded = parse::load(text, "test.yaml", &LoadOptions::default()).unwrap_or_else(|errors| {
@@ -264,71 +267,10 @@ fn goods_that_come_between_the_limit_and_the_judgement_open_and_resolve_without_
     assert_eq!(lines.iter().filter(|line| line.contains("ticket.")).count(), 2, "{lines:#?}");
 }
 
-const COVERED: &str = "
-name: channel-drop
-topics: orders
-group_by: [channel]
-detect: { kind: ratio, of: 'type == \"order.failed\"', among: 'type in [\"order.paid\", \"order.failed\"] and fault != \"customer\"',
-          above: 20%, window: 5m, min_samples: 20 }
-keep_firing_for: 1m
-notice: { template: channel_trouble, to: affected, recovered: trouble_over }
----
-name: failing
-topics: orders
-group_by: [account_id]
-detect: { kind: frequency, count: 'type == \"order.failed\" and fault != \"customer\"', at_least: 3, window: 10m,
-          unless: 'type == \"order.delivered\"' }
-incident: { covered_by: [channel-drop], wait: 60s }
-notice: { template: topup_failing, to: account }
-";
-
-/// Sixty customers pay well, then one a second fails on the same channel; `a0` fails again and again.
-fn outage() -> Vec<(i64, String)> {
-    let mut events: Vec<(i64, String)> =
-        (0..60).map(|number| (number * 5, format!("order.paid b{number} channel=alipay"))).collect();
-    for second in 300..360 {
-        let account = if second % 3 == 0 { "a0".to_owned() } else { format!("a{second}") };
-        events.push((
-            second,
-            format!("order.failed {account} channel=alipay fault=channel order_id=o{second}"),
-        ));
-    }
-    events
-}
-
-#[test]
-fn an_outage_is_one_ticket_its_first_victims_are_told_and_whoever_fails_repeatedly_joins_it() {
-    let events = outage();
-    let events: Vec<(i64, &str)> = events.iter().map(|(second, text)| (*second, text.as_str())).collect();
-    let lines = run(&rules(COVERED), &events, 700);
-    let opened: Vec<&String> = lines.iter().filter(|line| line.contains("ticket.opened")).collect();
-    assert_eq!(opened.len(), 1, "{lines:#?}");
-    assert!(opened[0].contains("channel-drop alipay"), "{opened:?}");
-    let told: std::collections::BTreeSet<&str> = lines
-        .iter()
-        .filter(|line| line.contains("notice opened channel_trouble"))
-        .filter_map(|line| line.rsplit(' ').next())
-        .collect();
-    let count = lines.iter().filter(|line| line.contains("notice opened")).count();
-    assert_eq!(count, told.len(), "everybody hears once");
-    assert!(told.contains("a0") && told.contains("a301"), "the first victims are told as well: {told:?}");
-    assert_eq!(told.len(), 41, "forty who failed once, and one who failed again and again");
-}
-
-#[test]
-fn a_finding_that_nothing_explains_opens_its_own_ticket_after_the_wait() {
-    let failures: Vec<(i64, &str)> =
-        [0, 10, 20].map(|second| (second, "order.failed a1 fault=supplier channel=alipay")).to_vec();
-    let lines = run(&rules(COVERED), &failures, 100);
-    assert_eq!(
-        lines,
-        ["80 ticket.opened failing a1 since 20", "80 affected a1", "80 notice opened topup_failing a1",]
-    );
-}
-
 #[test]
 fn restoring_a_checkpoint_at_any_point_changes_nothing() {
-    let rules = rules(&format!("{COVERED}\n---{DEADLINE}"));
+    let beside = COVERED_BESIDE.replace("WAIT", "3s");
+    let rules = rules(&format!("{COVERED}\n---{DEADLINE}\n---{beside}"));
     let mut events = outage();
     for number in 0..40 {
         events.push((number * 7, format!("order.paid c{number} channel=wechat order_id=d{number}")));

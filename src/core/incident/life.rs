@@ -2,10 +2,11 @@
 
 use compact_str::CompactString;
 
+use super::cover::Cause;
 use super::state::{Affected, Incident, Phase};
 use super::{AFTERLIFE, Finding, Outcome};
 use crate::core::desk;
-use crate::core::effect::{Effect, EffectKind, EndReason, IncidentId, Stage, TicketStep};
+use crate::core::effect::{Effect, EffectKind, EndReason, Stage, TicketStep};
 use crate::core::event::{Facts, Symbol};
 use crate::core::rule::{Audience, Rule, RuleState};
 use crate::core::time::{Span, Time};
@@ -18,26 +19,42 @@ pub(super) const AFFECTED_BOUND: usize = 200_000;
 const FINDINGS_BOUND: usize = 64;
 
 impl Incident {
-    /// The first finding was made: it opens at once unless the rule lets it pend or wait for a cause.
-    pub(super) fn start(&mut self, rule: &Rule, at: Time, effects: &mut Vec<Effect>) -> Outcome {
+    /// The first finding was made: it opens at once unless something explains it already, or the rule lets it pend or wait
+    /// for a cause.
+    pub(super) fn start(
+        &mut self,
+        rule: &Rule,
+        at: Time,
+        cause: Option<&Cause>,
+        effects: &mut Vec<Effect>,
+    ) -> Outcome {
+        if let Some(cause) = cause {
+            return Outcome::Joined(self.join(rule, cause, at, effects));
+        }
         if rule.pending > Span::ZERO && rule.detect.lasts() {
             self.phase = Phase::Pending { until: at + rule.pending };
             return Outcome::Pending;
         }
-        self.wait_or_open(rule, at, effects)
+        self.wait_or_open(rule, at)
     }
 
-    fn wait_or_open(&mut self, rule: &Rule, at: Time, effects: &mut Vec<Effect>) -> Outcome {
+    fn wait_or_open(&mut self, rule: &Rule, at: Time) -> Outcome {
         if !rule.incident.covered_by.is_empty() && rule.incident.wait > Span::ZERO {
             self.phase = Phase::Waiting { until: at + rule.incident.wait };
             return Outcome::Pending;
         }
-        self.open(rule, at, effects);
+        self.open(rule, at);
         Outcome::Opened
     }
 
     /// A further finding about a subject that has an incident.
-    pub(super) fn feed(&mut self, rule: &Rule, finding: &Finding<'_>, effects: &mut Vec<Effect>) -> Outcome {
+    pub(super) fn feed(
+        &mut self,
+        rule: &Rule,
+        finding: &Finding<'_>,
+        cause: Option<&Cause>,
+        effects: &mut Vec<Effect>,
+    ) -> Outcome {
         match self.phase {
             Phase::Pending { .. } | Phase::Waiting { .. } | Phase::Joined { .. } => {
                 self.remember(finding);
@@ -55,11 +72,17 @@ impl Incident {
             Phase::Ended { at, .. } if finding.since <= at => Outcome::Fed,
             Phase::Ended { .. } => {
                 self.again(finding);
+                if let Some(cause) = cause {
+                    // Trouble of another origin: who was told of the earlier one has not heard of this.
+                    for account in self.affected.values_mut() {
+                        account.told = false;
+                    }
+                    return Outcome::Joined(self.join(rule, cause, finding.at, effects));
+                }
                 self.phase = Phase::Open;
                 self.cooldown = (self.cooldown + self.cooldown).min(rule.incident.cooldown_max);
                 self.arm(rule);
-                self.step(rule, TicketStep::Reopened, finding.at, effects);
-                self.touch_own_account(rule, finding.at, effects);
+                self.unannounced = Some((TicketStep::Reopened, finding.at));
                 Outcome::Opened
             }
             Phase::Withdrawn { .. } | Phase::Gone => {
@@ -75,7 +98,7 @@ impl Incident {
                 } else {
                     self.forgotten = affected.into_keys().collect();
                 }
-                self.start(rule, finding.at, effects)
+                self.start(rule, finding.at, cause, effects)
             }
         }
     }
@@ -171,7 +194,7 @@ impl Incident {
             // The ticket opens and resolves at once; the customer need not be told of what is over.
             Phase::Waiting { .. } => {
                 self.cleared = Some((event_time, true));
-                self.open(rule, at, effects);
+                self.open(rule, at);
                 self.end(rule, EndReason::Recovered, at, effects);
             }
             Phase::Open => self.end(rule, EndReason::Recovered, at, effects),
@@ -183,10 +206,10 @@ impl Incident {
     pub(super) fn due_now(&mut self, rule: &Rule, now: Time, effects: &mut Vec<Effect>) {
         match self.phase {
             Phase::Pending { .. } => {
-                self.wait_or_open(rule, now, effects);
+                self.wait_or_open(rule, now);
             }
             Phase::Waiting { .. } => {
-                self.open(rule, now, effects);
+                self.open(rule, now);
                 if matches!(self.cleared, Some((_, true))) {
                     self.end(rule, EndReason::Recovered, now, effects);
                 }
@@ -200,16 +223,37 @@ impl Incident {
         }
     }
 
-    fn open(&mut self, rule: &Rule, at: Time, effects: &mut Vec<Effect>) {
+    fn open(&mut self, rule: &Rule, at: Time) {
         self.phase = Phase::Open;
         self.opened_at = at;
         self.arm(rule);
         self.count_own_account();
-        self.step(rule, TicketStep::Opened, at, effects);
+        self.unannounced = Some((TicketStep::Opened, at));
+    }
+
+    /// Says that it has opened, with everybody whom it touches so far, and then tells them.
+    pub(super) fn announce(&mut self, rule: &Rule, met: Vec<Affected>, effects: &mut Vec<Effect>) {
+        let Some((step, at)) = self.unannounced.take() else { return };
+        let mut fresh = Vec::new();
+        for account in met {
+            let symbol = Symbol::of(&account.account_id);
+            match self.affected.get_mut(&symbol) {
+                Some(known) => {
+                    known.told |= account.told;
+                    known.joined |= account.joined;
+                }
+                None => fresh.extend(self.name(symbol, account).then_some(symbol)),
+            }
+        }
+        self.step(rule, step, at, effects);
         self.touch_own_account(rule, at, effects);
+        for symbol in fresh {
+            self.write_touched(rule, symbol, at, effects);
+        }
     }
 
     fn end(&mut self, rule: &Rule, reason: EndReason, at: Time, effects: &mut Vec<Effect>) {
+        self.announce(rule, Vec::new(), effects);
         self.phase = Phase::Ended { at, reason };
         self.timer = Some(at + self.cooldown);
         self.step(rule, TicketStep::Resolved(reason), at, effects);
@@ -231,33 +275,67 @@ impl Incident {
     /// An account meets the trouble of an open incident. The first time it is counted and, where the rule says so, told.
     pub(crate) fn affect(&mut self, rule: &Rule, account: Affected, at: Time, effects: &mut Vec<Effect>) {
         let symbol = Symbol::of(&account.account_id);
-        if self.affected.contains_key(&symbol) {
+        if let Some(known) = self.affected.get_mut(&symbol) {
+            if account.joined && !known.joined {
+                // It has met the symptom before; only now is it known to have the trouble.
+                let told = known.told || account.told;
+                *known = Affected { told, ..account };
+                self.touched.insert(symbol);
+                self.tell(rule, symbol, at, effects);
+            }
             return;
         }
+        if self.name(symbol, account) {
+            self.write_touched(rule, symbol, at, effects);
+        }
+        if self.affected_count() >= self.affected_reported.saturating_mul(4).max(16) {
+            self.step(rule, TicketStep::Updated, at, effects);
+        }
+    }
+
+    /// Puts an account on the list, unless the list is full: then it is counted, and false is the answer.
+    fn name(&mut self, symbol: Symbol, account: Affected) -> bool {
         if self.affected.len() >= AFFECTED_BOUND {
             self.affected_unnamed = self.affected_unnamed.saturating_add(1);
-            return;
-        }
-        self.write_affected(rule, &account, at, effects);
-        let tell =
-            !account.told && matches!(rule.notice.as_ref().map(|notice| notice.to), Some(Audience::Affected));
-        let mut account = account;
-        if tell && let Some(notice) = &rule.notice {
-            account.told = true;
-            self.write_notice(rule, &account, &notice.template, Stage::Opened, at, effects);
+            return false;
         }
         self.affected.insert(symbol, account);
         self.touched.insert(symbol);
-        if self.affected_count() >= self.affected_reported.saturating_mul(4).max(16) {
-            self.step(rule, TicketStep::Updated, at, effects);
+        true
+    }
+
+    /// Writes down that an account is touched and tells it where the rule says so.
+    fn write_touched(&mut self, rule: &Rule, symbol: Symbol, at: Time, effects: &mut Vec<Effect>) {
+        if let Some(account) = self.affected.get(&symbol) {
+            self.write_affected(rule, account, at, effects);
+        }
+        self.tell(rule, symbol, at, effects);
+    }
+
+    fn tell(&mut self, rule: &Rule, symbol: Symbol, at: Time, effects: &mut Vec<Effect>) {
+        let Some(account) = self.affected.get(&symbol).filter(|account| !account.told) else { return };
+        let notice = rule.notice.as_ref().filter(|notice| match notice.to {
+            Audience::Affected => true,
+            Audience::Joined => account.joined,
+            Audience::Account | Audience::Manager => false,
+        });
+        if let Some(notice) = notice {
+            self.write_notice(rule, account, &notice.template, Stage::Opened, at, effects);
+            if let Some(account) = self.affected.get_mut(&symbol) {
+                account.told = true;
+            }
         }
     }
 
     /// The account that the finding itself is about, if there is one.
     fn count_own_account(&mut self) {
         if let Some(facts) = self.facts.as_ref().filter(|facts| !facts.account_id.is_empty()) {
-            let account =
-                Affected { account_id: facts.account_id.clone(), facts: Some(facts.clone()), told: false };
+            let account = Affected {
+                account_id: facts.account_id.clone(),
+                facts: Some(facts.clone()),
+                told: false,
+                joined: false,
+            };
             let symbol = Symbol::of(&facts.account_id);
             self.affected.entry(symbol).or_insert(account);
             self.touched.insert(symbol);
@@ -295,19 +373,21 @@ impl Incident {
     pub(super) fn join(
         &mut self,
         rule: &Rule,
-        cause: super::Key,
-        id: IncidentId,
+        cause: &Cause,
         at: Time,
         effects: &mut Vec<Effect>,
     ) -> Vec<Affected> {
         let had_ticket = self.phase == Phase::Open;
         self.count_own_account();
         if had_ticket {
-            self.step(rule, TicketStep::Merged(id), at, effects);
+            self.step(rule, TicketStep::Merged(cause.id), at, effects);
         }
-        self.phase = Phase::Joined { cause, id };
+        self.phase = Phase::Joined { cause: cause.key, id: cause.id };
         self.timer = None;
-        self.affected.values().cloned().collect()
+        // Those of a narrower slice have met a symptom, no more.
+        let own = self.facts.is_some();
+        let known = self.affected.values();
+        known.map(|account| Affected { joined: own || account.joined, ..account.clone() }).collect()
     }
 
     /// The cause that this incident had joined is over.

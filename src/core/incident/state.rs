@@ -6,7 +6,7 @@ use compact_str::CompactString;
 
 use super::{Finding, Key};
 use crate::core::codec::{CorruptState, Reader, Writer};
-use crate::core::effect::{EndReason, IncidentId, Subject};
+use crate::core::effect::{EndReason, IncidentId, Subject, TicketStep};
 use crate::core::event::{Facts, Symbol};
 use crate::core::rule::Rule;
 use crate::core::rule::verdict::Evidence;
@@ -48,6 +48,8 @@ pub struct Affected {
     pub account_id: CompactString,
     pub facts: Option<Box<Facts>>,
     pub told: bool,
+    /// Its own incident has joined this one. Whoever is to be told because of that is told at once, so it is not kept.
+    pub joined: bool,
 }
 
 /// One live incident.
@@ -80,6 +82,9 @@ pub struct Incident {
     /// Customers beyond the bound on `affected`: counted, not named.
     pub affected_unnamed: u32,
     pub affected_reported: u32,
+    /// It has opened (or opened again) at this time, and the ticket does not say so yet: first those whom it touches are
+    /// gathered. Never set between two events.
+    pub(super) unannounced: Option<(TicketStep, Time)>,
     /// When the rule's policy closes a point incident, or what follows a lasting one's end.
     pub(super) timer: Option<Time>,
 }
@@ -95,7 +100,7 @@ impl Incident {
     ) -> Self {
         Self {
             id,
-            phase: Phase::Open,
+            phase: Phase::Pending { until: finding.at },
             subject,
             facts,
             since: finding.since,
@@ -114,12 +119,21 @@ impl Incident {
             forgotten: Vec::new(),
             affected_unnamed: 0,
             affected_reported: 0,
+            unannounced: None,
             timer: None,
         }
     }
 
     pub fn affected_count(&self) -> u32 {
         u32::try_from(self.affected.len()).unwrap_or(u32::MAX).saturating_add(self.affected_unnamed)
+    }
+
+    /// The account that the finding itself is about.
+    pub(super) fn account(&self) -> Option<Symbol> {
+        self.facts
+            .as_ref()
+            .filter(|facts| !facts.account_id.is_empty())
+            .map(|facts| Symbol::of(&facts.account_id))
     }
 
     /// When something happens to it by time alone.
@@ -215,6 +229,7 @@ impl Incident {
             forgotten: Vec::new(),
             affected_unnamed: reader.unsigned32()?,
             affected_reported: reader.unsigned32()?,
+            unannounced: None,
             timer: reader.option(Reader::time)?,
         };
         reader.end()?;
@@ -235,7 +250,7 @@ impl Affected {
         let facts = reader.option(Facts::decode)?.map(Box::new);
         let told = reader.bool()?;
         reader.end()?;
-        Ok(Self { account_id, facts, told })
+        Ok(Self { account_id, facts, told, joined: false })
     }
 }
 

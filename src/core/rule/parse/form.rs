@@ -296,8 +296,12 @@ fn ticket(fields: &mut Fields<'_>, name: &str, reading: &mut Reading<'_>) -> Opt
 }
 
 fn notice(node: &Node, local: bool, reading: &mut Reading<'_>) -> Option<(NoticePolicy, Vec<Place>)> {
-    const AUDIENCES: [(&str, Audience); 3] =
-        [("account", Audience::Account), ("affected", Audience::Affected), ("manager", Audience::Manager)];
+    const AUDIENCES: [(&str, Audience); 4] = [
+        ("account", Audience::Account),
+        ("affected", Audience::Affected),
+        ("joined", Audience::Joined),
+        ("manager", Audience::Manager),
+    ];
     const TEMPLATE: &str = "the name of a template";
     let mut fields = Fields::of(node, "`notice`", reading)?;
     let mut places = Vec::new();
@@ -315,6 +319,13 @@ fn notice(node: &Node, local: bool, reading: &mut Reading<'_>) -> Option<(Notice
             &node.span,
             "this rule's subject has no account to tell",
             "expected `affected`: every account that met the trouble",
+        );
+    }
+    if let (Some(node), Some(Audience::Joined), true) = (to_node, to, local) {
+        reading.report_help(
+            &node.span,
+            "this rule's incidents have an account of their own to tell",
+            "expected `account`; `joined` is for rules that span partitions",
         );
     }
     let recovered = template(fields.take("recovered"), reading);
