@@ -2,7 +2,8 @@
 //!
 //! At the time *t* of an event a value is known if an event with `t - window < time < t` has shown it; events of one
 //! instant don't make each other known. An event that lacks what is looked at is not looked at at all, unless
-//! `missing` says that it fires. What came before a pause of a whole window is no history any more,
+//! `missing` says that it fires. Only where each field must be new by itself does an event that lacks some of them make the
+//! others known (an order tells of a device, though not of a country); it is neither new nor history. What came before a pause of a whole window is no history any more,
 //! and to a subject without any history nothing is new.
 
 mod known;

@@ -16,6 +16,8 @@ pub const MOST_PLACES: usize = 64;
 pub const MOST_VALUES: usize = 32;
 /// Events that are kept until they have settled. Above it the oldest is taken as settled; counted.
 const MOST_SIGHTINGS: usize = 32;
+/// The value of a field that an event lacks.
+const NOTHING: u64 = u64::MAX;
 const FLAGS: u32 = 4;
 const FIELD: i64 = 0b111;
 const FOUND: i64 = 0b1000;
@@ -43,6 +45,15 @@ impl Sighting {
 
     pub fn found(&self) -> bool {
         self.stamp & FOUND != 0
+    }
+
+    /// What stands for a field that the event lacks.
+    pub fn nothing(time: Time, field: usize) -> Self {
+        Self::new(time, field, NOTHING)
+    }
+
+    pub fn is_nothing(&self) -> bool {
+        self.value == NOTHING
     }
 
     pub fn set_found(&mut self, found: bool) {
@@ -100,6 +111,11 @@ impl Default for Known {
     }
 }
 
+/// Whether an event shows all that the rule looks at.
+pub fn is_whole(event: &[Sighting]) -> bool {
+    !event.iter().any(Sighting::is_nothing)
+}
+
 /// The bounds of a rule.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
@@ -146,8 +162,12 @@ impl Known {
         for position in 0..count.min(self.sightings.len()) {
             let Some(mut sighting) = self.sightings.get(position).copied() else { break };
             sighting.set_found(false);
-            if position % bounds.fields == 0 {
+            let event = self.sightings.get(position..position + bounds.fields).unwrap_or_default();
+            if position % bounds.fields == 0 && is_whole(event) {
                 self.past.add(sighting.time(), bounds.window);
+            }
+            if sighting.is_nothing() {
+                continue;
             }
             given_up += u64::from(self.learn(sighting, bounds.values) && bounds.counts);
         }
@@ -195,7 +215,8 @@ impl Known {
     /// The history before a time.
     pub fn past(&self, time: Time, bounds: Bounds) -> Past {
         let mut past = self.past;
-        let events = self.sightings.chunks(bounds.fields).filter_map(|event| event.first());
+        let events = self.sightings.chunks(bounds.fields).filter(|event| is_whole(event));
+        let events = events.filter_map(|event| event.first());
         for sighting in events.take_while(|sighting| sighting.time() < time) {
             past.add(sighting.time(), bounds.window);
         }
@@ -204,7 +225,8 @@ impl Known {
     }
 
     pub fn newest(&self) -> Time {
-        self.sightings.last().map_or(self.past.last, Sighting::time)
+        let seen = self.values.iter().chain(self.sightings.last()).map(Sighting::time);
+        seen.fold(self.past.last, Time::max)
     }
 
     pub fn shrink(&mut self) {

@@ -188,6 +188,24 @@ fn a_known_device_abroad_and_a_new_device_at_home_are_no_news_where_each_must_be
 }
 
 #[test]
+fn what_lacks_a_field_makes_the_others_known_where_each_must_be_new() {
+    let event = |time, country, device| login(time, &[(GeoCountry, country), (DeviceId, device)]);
+    let order = |time, device| login(time, &[(DeviceId, device)]);
+    let mut settings = rule(&[], 2);
+    settings.of = Novelty::Values { fields: vec![GeoCountry, DeviceId], every: true };
+    let events = [
+        order(0, "phone"),
+        event(1, "CN", "laptop"),
+        // Two orders and a login are not yet two logins.
+        event(2, "US", "stranger"),
+        event(3, "SG", "phone"),
+        event(4, "DE", "stranger's friend"),
+        order(5, "unheard of"),
+    ];
+    check(settings, &events, &["found 4"]);
+}
+
+#[test]
 fn above_its_bound_the_value_not_seen_for_longest_is_forgotten_and_counted() {
     let mut watch = NewTermWatch::new(rule(&[GeoCountry], 1), seconds(0), seconds(120));
     let mut out = Vec::new();
@@ -235,15 +253,20 @@ fn model(settings: &NewTerm, events: &[&Given]) -> BTreeSet<Time> {
             !settings.missing_fires && fields.iter().any(|field| value(given, *field) == Symbol::MISSING)
         }
     };
-    let mut events: Vec<_> = events.iter().filter(|given| !lacks(given)).collect();
+    // Where each field must be new by itself, an event that lacks some of them makes the others known.
+    let teaches = |given: &&&Given| {
+        !lacks(given)
+            || matches!(&settings.of, Novelty::Values { every: true, .. } if !settings.missing_fires)
+    };
+    let mut events: Vec<_> = events.iter().filter(teaches).collect();
     events.sort_by_key(|given| given.event.time);
     let mut found = BTreeSet::new();
-    for given in &events {
+    for given in events.iter().filter(|given| !lacks(given)) {
         let time = given.event.time;
         let before: Vec<_> = events.iter().filter(|other| other.event.time < time).collect();
         // The history reaches back to the last pause.
         let (mut history, mut next) = (Vec::new(), time);
-        for other in before.iter().rev() {
+        for other in before.iter().rev().filter(|other| !lacks(other)) {
             if next.since(other.event.time) >= window {
                 break;
             }

@@ -7,7 +7,7 @@ use crate::core::rule::verdict::{Evidence, Judged, Moment, Verdict};
 use crate::core::stats::geodesy::Spot;
 use crate::core::time::{Span, Time};
 
-use super::known::{Bounds, Known, MOST_FIELDS, MOST_PLACES, MOST_VALUES, Sighting};
+use super::known::{Bounds, Known, MOST_FIELDS, MOST_PLACES, MOST_VALUES, Sighting, is_whole};
 use super::{NewTerm, Novelty};
 
 const SUBJECT: u8 = b's';
@@ -68,7 +68,11 @@ impl NewTermWatch {
                 for (position, field) in fields.iter().take(MOST_FIELDS).enumerate() {
                     let value = event.symbol(*field);
                     if value == Symbol::MISSING && !missing_fires {
-                        return false;
+                        if !*every {
+                            return false;
+                        }
+                        self.seen.push(Sighting::nothing(event.time, position));
+                        continue;
                     }
                     combination = combination.with(value);
                     if *every {
@@ -80,7 +84,7 @@ impl NewTermWatch {
                 }
             }
         }
-        !self.seen.is_empty()
+        !self.seen.iter().all(Sighting::is_nothing)
     }
 }
 
@@ -89,6 +93,9 @@ impl Judge {
     fn novelty(&mut self, known: &Known, position: usize) -> Option<Evidence> {
         let event = known.sightings().get(position..position + self.bounds.fields)?;
         let time = event.first()?.time();
+        if !is_whole(event) {
+            return None;
+        }
         let past = known.past(time, self.bounds);
         if !past.suffices(self.settings.min_history, time) {
             return None;
