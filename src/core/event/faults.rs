@@ -17,8 +17,8 @@ const COUNTED_UNKNOWN_CODES: usize = 100;
 const COUNTED_CODE_LENGTH: usize = 64;
 
 /// What is common among platforms. A supplier's or the platform's own trouble often says `TIMEOUT` or `INSUFFICIENT`
-/// too, so they come before the words of channels and customers.
-const SHIPPED: [(&str, Fault); 43] = [
+/// too, so they come before the words of channels and customers; but an acquirer's `ACQ_SYSTEM_ERROR` is the channel's.
+const SHIPPED: [(&str, Fault); 45] = [
     ("*SUPPLIER*", Fault::Supplier),
     ("*VENDOR*", Fault::Supplier),
     ("*STOCK*", Fault::Supplier),
@@ -27,6 +27,8 @@ const SHIPPED: [(&str, Fault); 43] = [
     ("*OPERATOR_*", Fault::Supplier),
     ("*INTERNAL*", Fault::Platform),
     ("*PLATFORM*", Fault::Platform),
+    ("ACQ_SYSTEM*", Fault::Channel),
+    ("ACQ.SYSTEM*", Fault::Channel),
     ("*SYSTEM*", Fault::Platform),
     ("*SERVER_ERROR*", Fault::Platform),
     ("*DATABASE*", Fault::Platform),
@@ -246,6 +248,8 @@ mod tests {
             ("CHANNEL_TIMEOUT", Fault::Channel),
             ("E_TIMEOUT", Fault::Channel),
             ("SYSTEM_ERROR", Fault::Platform),
+            ("ACQ_SYSTEM_ERROR", Fault::Channel),
+            ("ACQ.SYSTEM_ERROR", Fault::Channel),
             ("E1234", Fault::Unknown),
         ] {
             assert_eq!(table.fault(code), fault, "{code}");
