@@ -6,32 +6,36 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::sim::plain::Plain;
 use crate::sim::score::{Claim, Score, score, share};
 use crate::sim::truth::{ProblemKind, Truth};
 
-/// Measure the effects of a replay against what was planted in a simulated world
+/// Measure the effects of replays against what was planted in simulated worlds
+///
+/// Prints a table with the figures that are wanted, beside what plain thresholds reach on the same worlds, and fails where
+/// a figure is missed. Several worlds are given by repeating the options, in the same order.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   forewarn simulate --seed 7 --out world
   forewarn replay --rules rules --input world/events.jsonl --customers world/customers.jsonl \\
     --format json > effects.jsonl
-  forewarn score --world world --effects effects.jsonl")]
+  forewarn score --world world --effects effects.jsonl --explain 10
+  forewarn score --world world --effects effects.jsonl --clean-world quiet --clean-effects quiet.jsonl")]
 pub struct Arguments {
     /// A world that `simulate` wrote
-    #[arg(long, value_name = "DIR")]
-    world: PathBuf,
-    /// What `replay --format json` said of it; `-` for stdin
-    #[arg(long, value_name = "FILE")]
-    effects: PathBuf,
+    #[arg(long, value_name = "DIR", required = true)]
+    world: Vec<PathBuf>,
+    /// What `replay --format json` said of it
+    #[arg(long, value_name = "FILE", required = true)]
+    effects: Vec<PathBuf>,
     /// A world without planted problems
-    #[arg(long, value_name = "DIR", requires = "clean_effects")]
-    clean_world: Option<PathBuf>,
+    #[arg(long, value_name = "DIR")]
+    clean_world: Vec<PathBuf>,
     /// What `replay --format json` said of that one
-    #[arg(long, value_name = "FILE", requires = "clean_world")]
-    clean_effects: Option<PathBuf>,
+    #[arg(long, value_name = "FILE")]
+    clean_effects: Vec<PathBuf>,
     /// Do without the comparison with plain thresholds
     #[arg(long)]
     no_plain: bool,
@@ -46,36 +50,68 @@ struct Measured {
     clean: Option<Score>,
 }
 
+/// Both detectors on one world.
+struct Compared {
+    truth: Truth,
+    rules: Measured,
+    plain: Option<Measured>,
+}
+
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let truth = read_truth(&arguments.world)?;
-    let clean_truth = arguments.clean_world.as_deref().map(read_truth).transpose()?;
+    let (worlds, clean) = (arguments.world.len(), arguments.clean_world.len());
+    if arguments.effects.len() != worlds {
+        bail!("{worlds} times --world and {} times --effects: expected as many", arguments.effects.len());
+    }
+    if clean != arguments.clean_effects.len() || clean != 0 && clean != worlds {
+        bail!("expected --clean-world and --clean-effects for each --world, or for none");
+    }
+    let compared: Vec<Compared> =
+        (0..worlds).map(|place| compare(arguments, place)).collect::<Result<_>>()?;
+    let mut out = std::io::stdout().lock();
+    let missed = print_table(&mut out, &compared)?;
+    for compared in compared.iter().filter(|_| worlds == 1 || arguments.explain > 0) {
+        writeln!(out, "\nseed {}", compared.truth.seed)?;
+        print_kinds(&mut out, &compared.rules.score)?;
+        print_false(&mut out, "rules", &compared.rules)?;
+        if let Some(plain) = &compared.plain {
+            print_false(&mut out, "plain thresholds", plain)?;
+        }
+        if arguments.explain > 0 {
+            explain(&mut out, &compared.truth, &compared.rules, arguments.explain)?;
+        }
+    }
+    for figure in &missed {
+        writeln!(out, "missed: {figure}")?;
+    }
+    Ok(if missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn compare(arguments: &Arguments, place: usize) -> Result<Compared> {
+    let at = |paths: &[PathBuf]| paths.get(place).cloned();
+    let world = at(&arguments.world).unwrap_or_default();
+    let effects = at(&arguments.effects).unwrap_or_default();
+    let truth = read_truth(&world)?;
+    let clean = match (at(&arguments.clean_world), at(&arguments.clean_effects)) {
+        (Some(world), Some(effects)) => Some((read_truth(&world)?, world, effects)),
+        _ => None,
+    };
+    let of_clean = |claims: &dyn Fn(&Path, &Path) -> Result<Vec<Claim>>| {
+        let score = |(truth, world, effects): &(Truth, PathBuf, PathBuf)| {
+            Ok::<Score, anyhow::Error>(score(truth, &claims(world, effects)?))
+        };
+        clean.as_ref().map(score).transpose()
+    };
     let rules = Measured {
-        score: score(&truth, &read_effects(&arguments.effects)?),
-        clean: match (&clean_truth, &arguments.clean_effects) {
-            (Some(truth), Some(effects)) => Some(score(truth, &read_effects(effects)?)),
-            _ => None,
-        },
+        score: score(&truth, &read_effects(&effects)?),
+        clean: of_clean(&|_, effects| read_effects(effects))?,
     };
     let plain = if arguments.no_plain {
         None
     } else {
-        let clean = match (&clean_truth, &arguments.clean_world) {
-            (Some(truth), Some(world)) => Some(score(truth, &plain_claims(world)?)),
-            _ => None,
-        };
-        Some(Measured { score: score(&truth, &plain_claims(&arguments.world)?), clean })
+        let clean = of_clean(&|world, _| plain_claims(world))?;
+        Some(Measured { score: score(&truth, &plain_claims(&world)?), clean })
     };
-    let mut out = std::io::stdout().lock();
-    print_table(&mut out, &rules, plain.as_ref())?;
-    print_kinds(&mut out, &rules.score)?;
-    print_false(&mut out, "rules", &rules)?;
-    if let Some(plain) = &plain {
-        print_false(&mut out, "plain thresholds", plain)?;
-    }
-    if arguments.explain > 0 {
-        explain(&mut out, &truth, &rules, arguments.explain)?;
-    }
-    Ok(ExitCode::SUCCESS)
+    Ok(Compared { truth, rules, plain })
 }
 
 fn read_truth(world: &Path) -> Result<Truth> {
@@ -118,35 +154,112 @@ fn plain_claims(world: &Path) -> Result<Vec<Claim>> {
     }
 }
 
-fn print_table(out: &mut impl Write, rules: &Measured, plain: Option<&Measured>) -> Result<()> {
-    type Row = (&'static str, &'static str, fn(&Measured) -> Option<String>);
-    let rows: [Row; 7] = [
-        ("planted problems with their ticket", "≥ 95 %", |m| {
-            percent_of(m.score.all.ticketed, m.score.all.planted)
-        }),
-        ("complainers told before", "≥ 90 %", |m| {
-            percent_of(m.score.all.told_before, m.score.all.complaints)
-        }),
-        ("lead of the told, median", "", |m| {
-            m.score.lead_median().map(|lead| format!("{:.0} min", lead.as_secs_f64() / 60.0))
-        }),
-        ("tickets per cause", "≤ 1.3", |m| Some(format!("{:.2}", m.score.all.tickets_per_cause()))),
-        ("notices that are true", "≥ 97 %", |m| percent_of(m.score.true_notices, m.score.notices)),
-        ("false tickets beside the planted", "", |m| Some(m.score.false_tickets.len().to_string())),
-        ("false tickets in a clean world", "≤ 2", |m| {
-            m.clean.as_ref().map(|clean| clean.false_tickets.len().to_string())
-        }),
-    ];
-    writeln!(out, "{:<36}{:>10}{:>10}{:>18}", "", "rules", "wanted", "plain thresholds")?;
-    for (name, wanted, value) in rows {
-        let cell = |measured: Option<&Measured>| measured.and_then(value).unwrap_or_else(|| "–".to_owned());
-        writeln!(out, "{name:<36}{:>10}{wanted:>10}{:>18}", cell(Some(rules)), cell(plain))?;
-    }
-    Ok(())
+/// One figure: what is wanted of the rules, and how badly plain thresholds must do lest the worlds be too easy.
+struct Row {
+    name: &'static str,
+    wanted: &'static str,
+    plain_wanted: &'static str,
+    value: fn(&Measured) -> Option<f64>,
+    unit: Unit,
+    meets: fn(f64) -> bool,
+    plain_meets: fn(f64) -> bool,
 }
 
-fn percent_of(part: u32, whole: u32) -> Option<String> {
-    (whole > 0).then(|| format!("{:.1} %", 100.0 * share(part, whole)))
+#[derive(Clone, Copy)]
+enum Unit {
+    Percent,
+    Minutes,
+    Ratio,
+    Count,
+}
+
+impl Unit {
+    fn write(self, value: f64) -> String {
+        match self {
+            Self::Percent => format!("{value:.1} %"),
+            Self::Minutes => format!("{value:.0} min"),
+            Self::Ratio => format!("{value:.2}"),
+            Self::Count => format!("{value:.0}"),
+        }
+    }
+}
+
+impl Row {
+    const fn new(name: &'static str, unit: Unit, value: fn(&Measured) -> Option<f64>) -> Self {
+        let any: fn(f64) -> bool = |_| true;
+        Self { name, wanted: "", plain_wanted: "", value, unit, meets: any, plain_meets: any }
+    }
+
+    const fn wants(self, wanted: &'static str, meets: fn(f64) -> bool) -> Self {
+        Self { wanted, meets, ..self }
+    }
+
+    const fn wants_of_plain(self, plain_wanted: &'static str, plain_meets: fn(f64) -> bool) -> Self {
+        Self { plain_wanted, plain_meets, ..self }
+    }
+}
+
+const ROWS: [Row; 7] = [
+    Row::new("planted problems with their ticket", Unit::Percent, |m| {
+        percent_of(m.score.all.ticketed, m.score.all.planted)
+    })
+    .wants("≥ 95 %", |value| value >= 95.0),
+    Row::new("complainers told before", Unit::Percent, |m| {
+        percent_of(m.score.all.told_before, m.score.all.complaints)
+    })
+    .wants("≥ 90 %", |value| value >= 90.0),
+    Row::new("lead of the told, median", Unit::Minutes, |m| {
+        m.score.lead_median().map(|lead| lead.as_secs_f64() / 60.0)
+    }),
+    Row::new("tickets per cause", Unit::Ratio, |m| Some(m.score.all.tickets_per_cause()))
+        .wants("≤ 1.3", |value| value <= 1.3)
+        .wants_of_plain("≥ 4", |value| value >= 4.0),
+    Row::new("notices that are true", Unit::Percent, |m| percent_of(m.score.true_notices, m.score.notices))
+        .wants("≥ 97 %", |value| value >= 97.0),
+    Row::new("false tickets beside the planted", Unit::Count, |m| Some(m.score.false_tickets.len() as f64)),
+    Row::new("false tickets in the clean world", Unit::Count, |m| {
+        m.clean.as_ref().map(|clean| clean.false_tickets.len() as f64)
+    })
+    .wants("≤ 2", |value| value <= 2.0)
+    .wants_of_plain("≥ 300", |value| value >= 300.0),
+];
+
+/// Prints a column for each detector and world; returns the figures that miss what is wanted.
+fn print_table(out: &mut impl Write, worlds: &[Compared]) -> Result<Vec<String>> {
+    let mut missed = Vec::new();
+    write!(out, "{:<36}{:>8}{:>8}", "", "rules", "plain")?;
+    for compared in worlds {
+        let seed = format!("seed {}", compared.truth.seed);
+        write!(out, "{:>12}{:>10}", seed, if compared.plain.is_some() { "plain" } else { "" })?;
+    }
+    writeln!(out)?;
+    for row in &ROWS {
+        write!(out, "{:<36}{:>8}{:>8}", row.name, row.wanted, row.plain_wanted)?;
+        for compared in worlds {
+            let cell = |measured: Option<&Measured>, meets: fn(f64) -> bool| {
+                let value = measured.and_then(row.value);
+                let text = value.map_or_else(|| "–".to_owned(), |value| row.unit.write(value));
+                (text, value.is_none_or(meets))
+            };
+            let (rules, rules_meet) = cell(Some(&compared.rules), row.meets);
+            let (plain, plain_meets) = cell(compared.plain.as_ref(), row.plain_meets);
+            write!(out, "{rules:>12}{:>10}", if compared.plain.is_some() { &plain } else { "" })?;
+            let seed = compared.truth.seed;
+            if !rules_meet {
+                missed.push(format!("seed {seed}: {}: {rules}, wanted {}", row.name, row.wanted));
+            }
+            if !plain_meets {
+                let (name, wanted) = (row.name, row.plain_wanted);
+                missed.push(format!("seed {seed}: {name} of plain thresholds: {plain}, wanted {wanted}"));
+            }
+        }
+        writeln!(out)?;
+    }
+    Ok(missed)
+}
+
+fn percent_of(part: u32, whole: u32) -> Option<f64> {
+    (whole > 0).then(|| 100.0 * share(part, whole))
 }
 
 fn print_kinds(out: &mut impl Write, score: &Score) -> Result<()> {

@@ -267,14 +267,16 @@ impl Scene<'_> {
             let grievance = Grievance::Delivery { supplier: order.supplier, delivered };
             self.may_complain(problem, Some(order.number), paid, grievance);
         }
-        match delivered {
-            Some(delivered) => self.tell(delivered, EventType::OrderDelivered, Body::Order(order.clone())),
+        let (settled, end) = match delivered {
+            Some(delivered) => (delivered, EventType::OrderDelivered),
+            // Once the supplier is back, staff go through what it has lost.
             None => {
-                // Once the supplier is back, staff go through what it has lost.
-                let at = planted.to + span_of_seconds(self.dice.between(60.0, 900.0));
-                self.tell(at, EventType::OrderRefunded, Body::Order(order.clone()));
+                let refunded = planted.to + span_of_seconds(self.dice.between(60.0, 900.0));
+                (refunded, EventType::OrderRefunded)
             }
-        }
+        };
+        self.tell(settled, end, Body::Order(order.clone()));
+        self.ledger.last(problem, self.account.id, settled);
     }
 
     fn give_up(&mut self, order: &Order, time: Time, error: u8) {
@@ -370,6 +372,7 @@ impl Scene<'_> {
         let grievance = Grievance::Delivery { supplier: order.supplier, delivered: None };
         self.may_complain(problem, Some(order.number), from, grievance);
         let settled = from + Span::from_millis(HOUR.as_millis() * 10) + self.dice.seconds(0.0, 50_000.0);
+        self.ledger.last(problem, self.account.id, settled);
         let end = if self.dice.chance(0.7) { EventType::OrderRefunded } else { EventType::OrderDelivered };
         self.tell(settled, end, Body::Order(order));
     }

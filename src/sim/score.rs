@@ -7,11 +7,13 @@
 //!   minutes after its end, and it opens, or reopens, no later than ten minutes after the end. Only that makes a
 //!   problem *ticketed*: a ticket for the channel is not one for its outage in a single region, nor the other way round.
 //! - A ticket **belongs** to a problem if it names it, or if it lies in the same time and is about a part of it: a wider
-//!   or narrower slice of the same channel or supplier, or an account or order that the problem touched by then. Each
-//!   ticket that opens counts, whether it is merged or withdrawn later.
+//!   or narrower slice of the same channel or supplier, or an account or order that the problem touched by then. For an
+//!   account or order that time lasts until it is over for them: an order that a supplier has left lying is late because of
+//!   that, and its ticket is one more of that cause, though the supplier works again. Each ticket that opens counts,
+//!   whether it is merged or withdrawn later.
 //! - A ticket is **false** if it belongs to no problem. Reopening one for nothing is as bad as opening one.
 //! - The first notice of an incident to an account is **true** if the incident's ticket belongs to a problem that had
-//!   touched this account by then, and that was over for no more than ten minutes. A later notice of the same incident
+//!   touched this account by then, and that was over for it for no more than ten minutes. A later notice of the same incident
 //!   (that it is solved, say) is true if the problem touched the account. Held notices tell nobody anything.
 //! - A complainer is **told before** if a true notice about the very problem that they complain of came before it.
 
@@ -19,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::core::time::{Span, Time};
 
-use super::truth::{Problem, ProblemKind, Truth, parse_time};
+use super::truth::{Problem, ProblemKind, Touched, Truth, parse_time};
 
 /// A ticket may belong to a moment this long after the end of its problem: windows lag behind.
 const SINCE_AFTER_END: Span = Span::from_mins(5);
@@ -134,17 +136,21 @@ enum Bond {
 /// The truth in a form that answers quickly.
 struct Known<'t> {
     truth: &'t Truth,
-    touched: Vec<BTreeMap<&'t str, Time>>,
-    orders: Vec<BTreeSet<&'t str>>,
+    touched: Vec<BTreeMap<&'t str, &'t Touched>>,
+    /// Whose order it is.
+    orders: Vec<BTreeMap<&'t str, &'t str>>,
 }
 
 impl<'t> Known<'t> {
     fn new(truth: &'t Truth) -> Self {
         let touched = |problem: &'t Problem| {
-            problem.affected.iter().map(|touched| (touched.account_id.as_str(), touched.since)).collect()
+            problem.affected.iter().map(|touched| (touched.account_id.as_str(), touched)).collect()
         };
         let orders = |problem: &'t Problem| {
-            problem.affected.iter().flat_map(|touched| touched.order_ids.iter().map(String::as_str)).collect()
+            let of = |touched: &'t Touched| {
+                touched.order_ids.iter().map(|order| (order.as_str(), touched.account_id.as_str()))
+            };
+            problem.affected.iter().flat_map(of).collect()
         };
         Self {
             truth,
@@ -155,11 +161,18 @@ impl<'t> Known<'t> {
 
     /// When the account met the problem.
     fn met(&self, problem: usize, account: &str) -> Option<Time> {
-        self.touched.get(problem)?.get(account).copied()
+        self.touched.get(problem)?.get(account).map(|touched| touched.since)
     }
 
-    fn has_order(&self, problem: usize, order: &str) -> bool {
-        self.orders.get(problem).is_some_and(|orders| orders.contains(order))
+    /// When the problem was over for an account.
+    fn over(&self, problem: usize, account: &str) -> Time {
+        let touched = self.touched.get(problem).and_then(|touched| touched.get(account));
+        let end = self.truth.problems.get(problem).map_or(Time::MIN, |problem| problem.to);
+        touched.and_then(|touched| touched.until).map_or(end, |until| until.max(end))
+    }
+
+    fn owner(&self, problem: usize, order: &str) -> Option<&'t str> {
+        self.orders.get(problem)?.get(order).copied()
     }
 
     /// The problem that a ticket belongs to, named ones first.
@@ -171,17 +184,20 @@ impl<'t> Known<'t> {
     }
 
     fn bond(&self, index: usize, problem: &Problem, ticket: &Ticket) -> Option<Bond> {
+        let field = |name: &str| ticket.subject.get(name).map(String::as_str);
+        let order = field("order_id");
+        let account = order.and_then(|order| self.owner(index, order)).or_else(|| field("account_id"));
+        let end = account.map_or(problem.to, |account| self.over(index, account));
         let in_time = ticket.since >= problem.from
-            && ticket.since <= problem.to + SINCE_AFTER_END
-            && ticket.at <= problem.to + TOLD_AFTER_END;
+            && ticket.since <= end + SINCE_AFTER_END
+            && ticket.at <= end + TOLD_AFTER_END;
         if !in_time {
             return None;
         }
-        let field = |name: &str| ticket.subject.get(name).map(String::as_str);
-        let order = field("order_id");
         let account_fits = |account: &str| self.met(index, account).is_some_and(|met| met <= ticket.at);
         if let Some(order) = order {
-            let fits = self.has_order(index, order) && field("account_id").is_none_or(account_fits);
+            let owner = self.owner(index, order)?;
+            let fits = field("account_id").is_none_or(|account| account == owner && account_fits(account));
             let named = problem.subject.get("order_id").is_some_and(|named| named == order);
             return fits.then_some(if named { Bond::Names } else { Bond::Part });
         }
@@ -265,7 +281,7 @@ impl<'k> Scoring<'k, '_> {
         let mut is_true = false;
         for problem in problems.into_iter().flatten() {
             let Some(met) = self.known.met(*problem, &notice.account_id) else { continue };
-            let end = self.known.truth.problems.get(*problem).map_or(Time::MIN, |problem| problem.to);
+            let end = self.known.over(*problem, &notice.account_id);
             if !first {
                 is_true = true;
             } else if met <= notice.at && notice.at <= end + TOLD_AFTER_END {

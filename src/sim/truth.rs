@@ -82,6 +82,10 @@ pub struct Touched {
     /// When it met the problem first.
     #[serde(with = "written_time")]
     pub since: Time,
+    /// When it was over for this account, where that is later than the end of the problem: a stalled supplier works again
+    /// before the last order is delivered or refunded.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "written_time::option")]
+    pub until: Option<Time>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub order_ids: Vec<String>,
 }
@@ -121,6 +125,28 @@ mod written_time {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
         super::parse_time(&text).ok_or_else(|| serde::de::Error::custom("expected an RFC 3339 time"))
     }
+
+    pub(super) mod option {
+        use serde::{Deserializer, Serializer};
+
+        use crate::core::time::Time;
+
+        pub(in super::super) fn serialize<S: Serializer>(
+            time: &Option<Time>,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            match time {
+                Some(time) => serializer.collect_str(time),
+                None => serializer.serialize_none(),
+            }
+        }
+
+        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Option<Time>, D::Error> {
+            super::deserialize(deserializer).map(Some)
+        }
+    }
 }
 
 /// Reads an RFC 3339 time.
@@ -144,6 +170,7 @@ pub struct Entry {
 #[derive(Clone, Debug)]
 pub struct Met {
     pub since: Time,
+    pub until: Option<Time>,
     pub orders: Vec<u32>,
 }
 
@@ -154,11 +181,19 @@ impl Ledger {
         let mut first = false;
         let met = entry.touched.entry(account).or_insert_with(|| {
             first = true;
-            Met { since: time, orders: Vec::new() }
+            Met { since: time, until: None, orders: Vec::new() }
         });
         met.since = met.since.min(time);
         met.orders.extend(order);
         first
+    }
+
+    /// Notes that it is not over for an account before this moment.
+    pub fn last(&mut self, problem: usize, account: u32, until: Time) {
+        let met = self.problems.get_mut(&problem).and_then(|entry| entry.touched.get_mut(&account));
+        if let Some(met) = met {
+            met.until = met.until.max(Some(until));
+        }
     }
 
     pub fn complain(&mut self, problem: usize, complaint: Complaint) {
@@ -194,6 +229,7 @@ mod tests {
                 affected: vec![Touched {
                     account_id: "a1".to_owned(),
                     since: Time::from_millis(2_500),
+                    until: Some(Time::from_millis(3_500)),
                     order_ids: vec![],
                 }],
                 complaints: vec![],

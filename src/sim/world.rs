@@ -277,6 +277,7 @@ fn problem(index: usize, planted: &Planted, entry: &Entry) -> Problem {
             .map(|(account, met)| Touched {
                 account_id: account_name(*account),
                 since: met.since,
+                until: met.until.filter(|until| *until > planted.to),
                 order_ids: met.orders.iter().map(|order| order_name(*account, *order)).collect(),
             })
             .collect(),

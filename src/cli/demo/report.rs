@@ -172,6 +172,7 @@ mod tests {
                 .map(|(account, since)| Touched {
                     account_id: (*account).to_owned(),
                     since: at(*since),
+                    until: None,
                     order_ids: vec![],
                 })
                 .collect(),

@@ -52,6 +52,7 @@ fn problem(
             .map(|(account, since)| Touched {
                 account_id: (*account).to_owned(),
                 since: at(*since),
+                until: None,
                 order_ids: vec![format!("o-{account}")],
             })
             .collect(),
@@ -159,6 +160,23 @@ fn a_ticket_of_another_width_belongs_to_the_problem_but_does_not_name_it() {
 fn an_account_that_meets_the_problem_later_makes_its_ticket_false() {
     let score = score(&world(), &[ticket("i", &[("account_id", "a3")], 20)]);
     assert_eq!(score.false_tickets.len(), 1);
+}
+
+#[test]
+fn an_order_that_is_still_held_makes_a_ticket_of_its_cause_and_a_settled_one_a_false_one() {
+    let mut world = world();
+    world.problems[0].affected[0].until = Some(at(70));
+    let claims = [
+        ticket("i1", &[("order_id", "o-a1")], 65),
+        notice("i1", "a1", 66),
+        ticket("i2", &[("order_id", "o-a1")], 90),
+        notice("i2", "a1", 90),
+        // That of a2 was settled with the end of the problem.
+        ticket("i3", &[("order_id", "o-a2")], 65),
+    ];
+    let score = score(&world, &claims);
+    assert_eq!((score.all.tickets, score.false_tickets.len()), (1, 2));
+    assert_eq!((score.notices, score.true_notices), (2, 1));
 }
 
 #[test]
