@@ -21,13 +21,14 @@ use super::clock::PlatformClock;
 const VERB: &str = "demo-daemon";
 pub(super) const TOPICS: [&str; 4] = ["orders", "logins", "feedback", "dead-letters"];
 /// The shipped rules, so that the program alone is enough.
-const RULES: [(&str, &str); 6] = [
+const RULES: [(&str, &str); 7] = [
     ("channel-silent.yaml", include_str!("../../../rules/channel-silent.yaml")),
     ("channel-success-drop.yaml", include_str!("../../../rules/channel-success-drop.yaml")),
     ("foreign-login.yaml", include_str!("../../../rules/foreign-login.yaml")),
     ("impossible-travel.yaml", include_str!("../../../rules/impossible-travel.yaml")),
     ("paid-not-delivered.yaml", include_str!("../../../rules/paid-not-delivered.yaml")),
     ("repeated-topup-failures.yaml", include_str!("../../../rules/repeated-topup-failures.yaml")),
+    ("supplier-stalled.yaml", include_str!("../../../rules/supplier-stalled.yaml")),
 ];
 /// It joins its group and is ready within a few seconds; slow machines get more.
 const START_WITHIN: Duration = Duration::from_secs(40);
