@@ -319,7 +319,7 @@ impl<'s, S: Store, W: Write> Narrator<'s, S, W> {
     fn status(&mut self) -> Result<()> {
         let open = self.tickets.iter().filter(|ticket| ticket.ended_at.is_none()).count();
         let text = format!(
-            "{} tickets so far, {open} of them open; {} mails delivered",
+            "tickets so far: {}, open: {open}; mails delivered: {}",
             self.tickets.len(),
             self.mailbox.arrived()
         );
