@@ -71,7 +71,9 @@ pub fn run(setup: Setup, options: RunOptions) -> anyhow::Result<()> {
         .context("cannot start the runtime")?;
     let result = runtime.block_on(async {
         let needs = Needs::find(&setup.settings).await?;
-        let store = SqliteStore::open(&setup.settings.store.path, SqliteOptions::default()).await?;
+        let resend_unconfirmed = setup.settings.smtp.as_ref().is_some_and(|smtp| smtp.resend_unconfirmed);
+        let store =
+            SqliteStore::open(&setup.settings.store.path, SqliteOptions { resend_unconfirmed }).await?;
         let result = serve(&setup, store.clone(), needs, options, recent).await;
         // What was handed in is written, and the next start finds the file free.
         if tokio::time::timeout(LAST_MOMENTS, store.finish()).await.is_err() {
