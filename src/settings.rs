@@ -65,11 +65,6 @@ impl Settings {
     pub fn load(sources: &Sources) -> Result<Self, SettingsError> {
         Layers::read(sources)?.check()
     }
-
-    /// Reads and checks a file, with the environment over it.
-    pub fn from_file(file: &std::path::Path) -> Result<Self, SettingsError> {
-        Self::load(&Sources { file: Some(file.to_owned()), ..Sources::default() })
-    }
 }
 
 impl Layers {

@@ -80,7 +80,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 }
 
 /// One question, one answer. HTTP 1.0, so that the body comes in one piece.
-fn ask(address: SocketAddr, path: &str) -> anyhow::Result<String> {
+pub(super) fn ask(address: SocketAddr, path: &str) -> anyhow::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;

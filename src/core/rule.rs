@@ -169,18 +169,6 @@ pub enum Limit {
     By { field: TextField, values: BTreeMap<String, Decimal>, default: Decimal },
 }
 
-impl Limit {
-    /// The limit for a subject or event whose `field` has the value that `value_of` returns.
-    pub fn for_value<'a>(&self, value_of: impl FnOnce(TextField) -> Option<&'a str>) -> Decimal {
-        match self {
-            Self::One(limit) => *limit,
-            Self::By { field, values, default } => {
-                value_of(*field).and_then(|value| values.get(value)).copied().unwrap_or(*default)
-            }
-        }
-    }
-}
-
 /// The life of a rule's incidents.
 #[derive(Clone, Debug)]
 pub struct IncidentPolicy {

@@ -1,11 +1,10 @@
 //! What others see of the daemon: its metrics, its health and its status, gathered once a second from those who know.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use prometheus::Registry;
-use tokio::sync::RwLock;
 
 use super::control::Control;
 use super::effects;
@@ -38,7 +37,7 @@ pub struct Overview {
     control: Arc<Control>,
     recent: Recent,
     clock: Arc<dyn WallClock>,
-    store: RwLock<StoreFigures>,
+    store: Mutex<StoreFigures>,
     rules: RuleStatus,
     group: String,
     started_at: Time,
@@ -67,7 +66,7 @@ impl Overview {
             paused: count(RuleState::Paused),
             ..RuleStatus::default()
         };
-        let store = RwLock::default();
+        let store = Mutex::default();
         Ok(Self { metrics, health, board, control, recent, clock, store, rules, group, started_at })
     }
 
@@ -104,12 +103,12 @@ impl Overview {
                 && let Ok(figures) = store.figures().await
             {
                 self.metrics.set_store(&figures, self.clock.now());
-                *self.store.write().await = figures;
+                *self.store.lock().unwrap_or_else(PoisonError::into_inner) = figures;
             }
         }
     }
 
-    /// The last figures of all, after the worker has ended.
+    /// From now on the daemon is not ready: it drains.
     pub fn stop(&self) {
         self.health.set_stopping();
     }
@@ -148,7 +147,7 @@ impl Overview {
     fn status(&self) -> Status {
         let figures = self.board.read();
         let now = self.clock.now();
-        let store = self.store.try_read().map(|store| store.clone()).unwrap_or_default();
+        let store = self.store.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let subjects = figures.engine.rules.iter().map(|rule| rule.subjects as u64).sum();
         let lag = figures.lag.iter().map(|(topic, partition, records)| LagStatus {
             topic: topic.as_str().to_owned(),

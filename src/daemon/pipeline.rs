@@ -92,8 +92,7 @@ impl Reading for Pipeline {
         if now >= self.next_scope_pass {
             // A batch may span hours of a backlog; what spans partitions is judged in between, as it would have been then.
             self.next_scope_pass = now + SCOPE_PASS_EVERY;
-            let now = self.clocks.scope_time();
-            self.engine.advance_scope(now);
+            self.pass_scope();
         }
         Some(time)
     }
@@ -113,6 +112,10 @@ impl Pipeline {
             let now = self.clocks.shard_time(shard);
             self.engine.advance(shard, now);
         }
+        self.pass_scope();
+    }
+
+    fn pass_scope(&mut self) {
         let now = self.clocks.scope_time();
         self.engine.advance_scope(now);
     }

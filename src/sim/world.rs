@@ -27,6 +27,19 @@ pub struct World {
 }
 
 impl World {
+    /// What is at hand while an account lives through a slot.
+    fn scene<'w>(
+        &'w self,
+        account: &'w Account,
+        past: &'w mut Past,
+        ledger: &'w mut Ledger,
+        out: &'w mut Vec<Record>,
+        dice: Dice,
+    ) -> Scene<'w> {
+        let Self { settings, plan, look_alikes, .. } = self;
+        Scene { settings, plan, look_alikes, account, past, ledger, out, dice }
+    }
+
     pub fn new(settings: Settings) -> Self {
         let accounts = accounts(&settings);
         let plan = Plan::draw(&settings, &accounts);
@@ -149,17 +162,7 @@ impl<'w> Telling<'w> {
                 let dice = Dice::new(world.settings.seed, Purpose::Earlier, u64::from(account.id), number);
                 // Numbers of their own, far above those that the world itself will use.
                 past.events = past.events.max(EARLIER_NUMBERS);
-                let mut scene = Scene {
-                    settings: &world.settings,
-                    plan: &world.plan,
-                    look_alikes: &world.look_alikes,
-                    account,
-                    past,
-                    ledger: &mut self.ledger,
-                    out: &mut records,
-                    dice,
-                };
-                scene.log_in(slot);
+                world.scene(account, past, &mut self.ledger, &mut records, dice).log_in(slot);
             }
         }
         records
@@ -185,11 +188,7 @@ impl<'w> Telling<'w> {
     }
 
     fn slot_start(&self) -> Time {
-        let mut start = self.world.settings.start;
-        for _ in 0..self.slot {
-            start += SLOT;
-        }
-        start
+        self.world.settings.start + Span::from_millis(SLOT.as_millis() * self.slot as i64)
     }
 
     /// Lets every account live through the current slot and sends what happens on its way.
@@ -203,16 +202,8 @@ impl<'w> Telling<'w> {
         for (account, past) in world.accounts.iter().zip(&mut self.pasts) {
             let stream =
                 |purpose| Dice::new(world.settings.seed, purpose, u64::from(account.id), self.slot as u64);
-            let mut scene = Scene {
-                settings: &world.settings,
-                plan: &world.plan,
-                look_alikes: &world.look_alikes,
-                account,
-                past,
-                ledger: &mut self.ledger,
-                out: &mut records,
-                dice: stream(Purpose::Logins),
-            };
+            let dice = stream(Purpose::Logins);
+            let mut scene = world.scene(account, past, &mut self.ledger, &mut records, dice);
             scene.log_in(start);
             scene.dice = stream(Purpose::Orders);
             scene.buy(start);

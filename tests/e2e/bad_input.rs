@@ -5,21 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use crate::harness::broker::{self, Record};
-use crate::harness::daemon::Place;
+use crate::harness::daemon::{EVERY_FAILURE, Place};
 use crate::harness::events::Timeline;
 use crate::harness::mailbox::Mailbox;
 use crate::harness::world::topics;
-
-const FAILURES: &str = r#"
-name: failures
-summary: Every failed order
-owner: payments
-topics: orders
-group_by: [account_id]
-detect: { kind: frequency, count: 'type == "order.failed"', at_least: 1, window: 10m }
-incident: { wait: 0s }
-ticket: { category: topup_failure, department: payments, severity: high, sla: emergency }
-"#;
 
 /// Payloads that are no events, each with the partition's own good event behind it.
 fn unreadable(time: &Timeline) -> Vec<(&'static str, Vec<u8>)> {
@@ -56,7 +45,7 @@ fn records_that_cannot_be_read_are_put_aside_with_their_reason_and_stop_nothing(
     let mailbox = Mailbox::open();
     let (orders, logins) = topics(1);
     let mut place = Place::new(&orders, &logins, &mailbox);
-    place.add_rule("failures", FAILURES);
+    place.add_rule("failures", EVERY_FAILURE);
     place.set("notices", "mode = \"off\"");
     let time = Timeline::recent();
     let bad = unreadable(&time);

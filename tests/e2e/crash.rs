@@ -132,12 +132,7 @@ fn place(orders: &str, logins: &str, mailbox: &Mailbox) -> Place {
     place.add_rule("crash", RULES);
     place.set("state", "recovery = \"10s\"");
     place.set("notices", "per_minute = 100000\nper_rule = 100000\nper_incident = 100000");
-    let customers = (0..10_000).map(|number| {
-        let customer =
-            json!({ "account_id": format!("a{number}"), "email": format!("a{number}@example.com") });
-        format!("{customer}\n")
-    });
-    place.set_customers(&customers.collect::<String>());
+    place.set_numbered_customers(10_000);
     place
 }
 

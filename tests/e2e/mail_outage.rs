@@ -2,26 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::json;
-
 use crate::harness::broker;
-use crate::harness::daemon::Place;
+use crate::harness::daemon::{EVERY_FAILURE, Place};
 use crate::harness::events::Timeline;
 use crate::harness::mailbox::{Mailbox, Mood};
 use crate::harness::wait::{until, when};
 use crate::harness::world::topics;
-
-const RULE: &str = r#"
-name: failures
-summary: Every failed order
-owner: payments
-topics: orders
-group_by: [account_id]
-detect: { kind: frequency, count: 'type == "order.failed"', at_least: 1, window: 10m }
-incident: { wait: 0s }
-ticket: { category: topup_failure, department: payments, severity: high, sla: emergency }
-notice: { template: topup_failing, to: account }
-"#;
 
 #[test]
 fn while_the_mail_server_is_away_tickets_open_and_messages_wait() {
@@ -29,13 +15,8 @@ fn while_the_mail_server_is_away_tickets_open_and_messages_wait() {
     mailbox.set_mood(Mood::HangUp);
     let (orders, logins) = topics(2);
     let place = Place::new(&orders, &logins, &mailbox);
-    place.add_rule("failures", RULE);
-    let customers = (0..20).map(|number| {
-        let customer =
-            json!({ "account_id": format!("a{number}"), "email": format!("a{number}@example.com") });
-        format!("{customer}\n")
-    });
-    place.set_customers(&customers.collect::<String>());
+    place.add_rule("failures", EVERY_FAILURE);
+    place.set_numbered_customers(20);
     let time = Timeline::recent();
     let failed = |number: i64| {
         time.topup_failed(number, &format!("o{number}"), &format!("a{number}"), "alipay", "CHANNEL_TIMEOUT")

@@ -8,23 +8,11 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::harness::broker;
-use crate::harness::daemon::Place;
+use crate::harness::daemon::{EVERY_FAILURE, Place};
 use crate::harness::events::Timeline;
 use crate::harness::mailbox::Mailbox;
 use crate::harness::wait::{until, when};
 use crate::harness::world::topics;
-
-const RULE: &str = r#"
-name: failures
-summary: Every failed order
-owner: payments
-topics: orders
-group_by: [account_id]
-detect: { kind: frequency, count: 'type == "order.failed"', at_least: 1, window: 10m }
-incident: { wait: 0s }
-ticket: { category: topup_failure, department: payments, severity: high, sla: emergency }
-notice: { template: topup_failing, to: account }
-"#;
 
 fn get(address: SocketAddr, path: &str) -> Result<(u16, String), String> {
     let text = |error: std::io::Error| error.to_string();
@@ -93,7 +81,7 @@ fn metrics_are_well_formed_and_name_nobody_and_health_tells_alive_from_ready() {
     let mailbox = Mailbox::open();
     let (orders, logins) = topics(2);
     let place = Place::new(&orders, &logins, &mailbox);
-    place.add_rule("failures", RULE);
+    place.add_rule("failures", EVERY_FAILURE);
     place.set_customers("{\"account_id\":\"account-number-one\",\"email\":\"ada@example.com\"}\n");
     let time = Timeline::recent();
     broker::produce(&orders, [time.topup_failed(0, "o1", "account-number-one", "alipay", "CHANNEL_TIMEOUT")]);
@@ -133,7 +121,7 @@ fn metrics_are_well_formed_and_name_nobody_and_health_tells_alive_from_ready() {
 fn an_unreachable_broker_is_named() {
     let mailbox = Mailbox::open();
     let mut place = Place::new("orders", "logins", &mailbox);
-    place.add_rule("failures", RULE);
+    place.add_rule("failures", EVERY_FAILURE);
     place.replace("kafka", "brokers = [\"127.0.0.1:1\"]\ngroup = \"g\"");
     let (code, said) = place.run_and_fail();
     assert_eq!(code, Some(1), "{said}");
@@ -145,7 +133,7 @@ fn topics_with_unequal_partition_counts_are_refused_by_name_and_number() {
     let mailbox = Mailbox::open();
     let (orders, logins) = (broker::topic("orders", 4), broker::topic("logins", 3));
     let place = Place::new(&orders, &logins, &mailbox);
-    place.add_rule("failures", RULE);
+    place.add_rule("failures", EVERY_FAILURE);
     let (code, said) = place.run_and_fail();
     assert_eq!(code, Some(1), "{said}");
     for word in [orders.as_str(), logins.as_str(), "4", "3"] {
@@ -159,7 +147,7 @@ fn a_topic_that_is_not_there_is_named() {
     let orders = broker::topic("orders", 2);
     let missing = broker::unique("missing");
     let place = Place::new(&orders, &missing, &mailbox);
-    place.add_rule("failures", RULE);
+    place.add_rule("failures", EVERY_FAILURE);
     let (code, said) = place.run_and_fail();
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains(&missing), "{said}");

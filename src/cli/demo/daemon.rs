@@ -7,8 +7,7 @@ use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, ChildStdin, Command};
 
 use crate::core::time::Time;
@@ -16,6 +15,7 @@ use crate::daemon::RunOptions;
 use crate::sim::customers::Customer;
 
 use super::clock::PlatformClock;
+use crate::cli::status;
 
 /// The verb of the child process.
 const VERB: &str = "demo-daemon";
@@ -174,14 +174,8 @@ fn failed(log: &Path, what: &str) -> anyhow::Error {
 }
 
 async fn is_ready(address: SocketAddr) -> bool {
-    let ask = async {
-        let mut stream = TcpStream::connect(address).await.ok()?;
-        stream.write_all(b"GET /-/ready HTTP/1.0\r\n\r\n").await.ok()?;
-        let mut answer = Vec::new();
-        stream.take(1_024).read_to_end(&mut answer).await.ok()?;
-        Some(answer.starts_with(b"HTTP/1.0 200") || answer.starts_with(b"HTTP/1.1 200"))
-    };
-    tokio::time::timeout(Duration::from_millis(500), ask).await.ok().flatten().unwrap_or(false)
+    let asked = tokio::task::spawn_blocking(move || status::ask(address, "/-/ready"));
+    matches!(asked.await, Ok(Ok(_)))
 }
 
 /// An address that nobody listens on at the moment.

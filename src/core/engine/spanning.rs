@@ -7,7 +7,7 @@ use super::{Engine, take_judgements};
 use crate::core::event::{Event, Facts};
 use crate::core::incident::cover::Cause;
 use crate::core::incident::{Affected, Finding, Key};
-use crate::core::rule::verdict::{Judged, Verdict};
+use crate::core::rule::verdict::{Evidence, Judged, Verdict};
 use crate::core::rule::{Rule, subject_key};
 use crate::core::shard::SILENT_INPUT_BOUND;
 use crate::core::time::Time;
@@ -95,13 +95,7 @@ impl Engine {
         }
     }
 
-    fn scope_found(
-        &mut self,
-        key: Key,
-        since: Time,
-        evidence: crate::core::rule::verdict::Evidence,
-        at: Time,
-    ) {
+    fn scope_found(&mut self, key: Key, since: Time, evidence: Evidence, at: Time) {
         let Some(judge) = &self.scope.judges[usize::from(key.rule)] else { return };
         let name = || judge.subject_fields(key.subject).cloned().unwrap_or_default();
         let finding = Finding {
@@ -140,10 +134,10 @@ impl Engine {
     /// An incident that spans partitions has opened: every shard answers with the accounts that met its symptom, and the
     /// accounts' own incidents that it explains join it. The ticket that opens then says how many it touches.
     fn gather(&mut self, key: Key, at: Time) {
-        let Some(incident) = self.scope.incidents.get(key) else { return };
-        let (started_at, id, subject) = (incident.started_at, incident.id, incident.subject.clone());
-        let Some(rule) = self.rules.rules.get(usize::from(key.rule)) else { return };
-        let cause = Cause { key, id, rule: rule.name.clone(), subject };
+        let Some(started_at) = self.scope.incidents.get(key).map(|incident| incident.started_at) else {
+            return;
+        };
+        let Some(cause) = self.scope.incidents.cause(key) else { return };
         // Those who were told of their own incident come first, so that they do not hear twice.
         let mut joining = Vec::new();
         let mut met = Vec::new();
@@ -166,14 +160,7 @@ impl Engine {
 
     /// A wider slice explains a narrower one: its incident merges into the wider one, customers and all.
     fn join_wider(&mut self, narrow: Key, wide: Key, at: Time) {
-        let Some(incident) = self.scope.incidents.get(wide) else { return };
-        let rule = self.rules.rules.get(usize::from(wide.rule)).map(|rule| rule.name.clone());
-        let cause = Cause {
-            key: wide,
-            id: incident.id,
-            rule: rule.unwrap_or_default(),
-            subject: incident.subject.clone(),
-        };
+        let Some(cause) = self.scope.incidents.cause(wide) else { return };
         let accounts = self.scope.incidents.join(narrow, &cause, at, &mut self.effects);
         self.scope.incidents.affect(wide, accounts, at, &mut self.effects);
     }

@@ -52,6 +52,11 @@ impl Incidents {
         causes
     }
 
+    /// A live incident, as the cause of others.
+    pub fn cause(&self, key: Key) -> Option<Cause> {
+        self.as_cause(key, self.live.get(&key)?)
+    }
+
     fn as_cause(&self, key: Key, incident: &Incident) -> Option<Cause> {
         let rule = self.rules.rules.get(usize::from(key.rule))?;
         Some(Cause { key, id: incident.id, rule: rule.name.clone(), subject: incident.subject.clone() })

@@ -266,10 +266,10 @@ impl Aligner {
         }
     }
 
-    /// Whether an input keeps others waiting without anything coming from it.
-    pub fn set_stuck(&mut self, index: usize, stuck: bool) {
+    /// Nothing comes from an input although there should be something. Until it does, no other shard waits for it.
+    pub fn note_stuck(&mut self, index: usize) {
         if let Some(input) = self.inputs.get_mut(index) {
-            input.stuck = stuck;
+            input.stuck = true;
         }
     }
 

@@ -405,7 +405,7 @@ impl Reader {
         for (index, silent) in self.inputs.iter().zip(&self.silent) {
             let starves = aligner.inputs().get(*index).is_some_and(Input::starves);
             if starves && silent.elapsed() > PATIENCE {
-                aligner.set_stuck(*index, true);
+                aligner.note_stuck(*index);
             }
         }
     }

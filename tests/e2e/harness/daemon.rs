@@ -13,6 +13,19 @@ use super::broker;
 use super::mailbox::Mailbox;
 use super::wait::{PATIENCE, until_within};
 
+/// A ticket and a mail for every failed order, at once.
+pub const EVERY_FAILURE: &str = r#"
+name: failures
+summary: Every failed order
+owner: payments
+topics: orders
+group_by: [account_id]
+detect: { kind: frequency, count: 'type == "order.failed"', at_least: 1, window: 10m }
+incident: { wait: 0s }
+ticket: { category: topup_failure, department: payments, severity: high, sla: emergency }
+notice: { template: topup_failing, to: account }
+"#;
+
 /// A folder with everything that one installation has.
 pub struct Place {
     folder: TempDir,
@@ -97,6 +110,12 @@ impl Place {
                 fs::copy(&path, self.path("rules").join(path.file_name().unwrap())).unwrap();
             }
         }
+    }
+
+    /// So many customers: `a0` with the address `a0@example.com`, and so on.
+    pub fn set_numbered_customers(&self, count: usize) {
+        let line = |number| format!("{{\"account_id\":\"a{number}\",\"email\":\"a{number}@example.com\"}}\n");
+        self.set_customers(&(0..count).map(line).collect::<String>());
     }
 
     pub fn set_customers(&self, lines: &str) {

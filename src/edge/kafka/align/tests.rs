@@ -91,7 +91,7 @@ fn shards_are_read_in_step_unless_one_is_stuck() {
     assert_eq!(seconds_read(&journal), [100], "nothing of the other shard was read yet");
     arrive(&mut aligner, &mut journal, 2 + ORDERS, 0, 104);
     assert_eq!(seconds_read(&journal), [100, 104, 103, 110], "one record may step over the slack");
-    aligner.set_stuck(2 + ORDERS, true);
+    aligner.note_stuck(2 + ORDERS);
     aligner.release(&mut journal);
     assert_eq!(seconds_read(&journal), [100, 104, 103, 110, 200], "nobody waits for what does not come");
     arrive(&mut aligner, &mut journal, 2 + ORDERS, 1, 105);
