@@ -137,9 +137,9 @@ impl Incidents {
         self.live.get(&key)
     }
 
-    /// Incidents that are open, pending or joined, for figures.
+    /// Incidents that are open, for figures: those that wait or have joined another one have no ticket of their own.
     pub fn open(&self) -> usize {
-        self.live.values().filter(|incident| !matches!(incident.phase, Phase::Ended { .. })).count()
+        self.live.values().filter(|incident| incident.phase == Phase::Open).count()
     }
 
     pub fn len(&self) -> usize {

@@ -65,6 +65,18 @@ fn a_finding_that_nothing_explains_opens_its_own_ticket_after_the_wait() {
 }
 
 #[test]
+fn what_still_waits_for_a_cause_is_not_counted_as_open() {
+    let mut engine = Engine::new(rules(COVERED), &[0]);
+    for (number, second) in [0, 10, 20].into_iter().enumerate() {
+        let mut failed = event(number, second, "order.failed a1 fault=supplier channel=alipay");
+        engine.observe(0, &mut failed, at(second));
+    }
+    assert_eq!(engine.figures().open_incidents, 0);
+    engine.advance(0, at(90));
+    assert_eq!(engine.figures().open_incidents, 1);
+}
+
+#[test]
 fn the_ticket_that_opens_says_how_many_it_touches() {
     let events = outage();
     let mut engine = Engine::new(rules(COVERED), &[0]);
