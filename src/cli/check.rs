@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::core::rule::condition::nearest;
-use crate::core::rule::parse::{LoadOptions, LoadedRule, Place, RuleError};
+use crate::core::rule::parse::{LoadedRule, Place, RuleError};
 use crate::core::rule::{Detect, NoticePolicy, RuleState};
 use crate::delivery::render::SHIPPED;
 use crate::settings::{Settings, SettingsError};
@@ -78,7 +78,7 @@ fn rules(
     settings: &Settings,
     report: &mut Report<impl Write>,
 ) -> anyhow::Result<String> {
-    let options = LoadOptions { extra: settings.events.extra.clone() };
+    let options = setup::load_options(&settings.events.extra);
     let directory = arguments.rules.as_deref();
     Ok(match selection::select(&arguments.paths, directory, &settings.rules.path, &options)? {
         Err(refused) => {

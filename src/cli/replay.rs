@@ -16,7 +16,6 @@ use crate::core::engine::{Engine, Observed};
 use crate::core::event::decode::{Decoder, EventSettings, RejectReason, Scratch};
 use crate::core::event::{EventType, Topic};
 use crate::core::rule::RuleSet;
-use crate::core::rule::parse::LoadOptions;
 use crate::core::time::{Span, Time};
 use crate::daemon;
 use crate::delivery::customers::{Customers, Everybody};
@@ -82,7 +81,7 @@ fn setup(arguments: &ReplayArguments) -> anyhow::Result<ReplaySetup> {
     let events = settings.as_ref().map_or_else(EventSettings::default, |settings| settings.events.clone());
     let configured = settings.as_ref().map(|settings| settings.rules.path.clone());
     let path = arguments.rules.clone().or(configured).unwrap_or_else(|| PathBuf::from("rules"));
-    let rules = super::setup::rule_set(&path, &LoadOptions { extra: events.extra.clone() })?;
+    let rules = super::setup::rule_set(&path, &super::setup::load_options(&events.extra))?;
     let notices = match &settings {
         Some(settings) => daemon::notice_settings(settings, &rules),
         None => NoticeSettings::default(),

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use anyhow::bail;
 use clap::Args;
 
-use crate::core::rule::parse::LoadOptions;
 use crate::daemon::{self, RunOptions, Setup};
 use crate::delivery::outbox::WallClock;
 use crate::edge::clock;
@@ -44,7 +43,7 @@ pub(super) fn serve(
     clock: Arc<dyn WallClock>,
 ) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(&Sources { file: config, ..Sources::default() })?;
-    let load = LoadOptions { extra: settings.events.extra.clone() };
+    let load = super::setup::load_options(&settings.events.extra);
     let path = &settings.rules.path;
     if !path.exists() {
         bail!(

@@ -20,6 +20,26 @@ pub(super) struct RuleFile {
     pub(super) bytes: Vec<u8>,
 }
 
+/// What the configuration says that rule files need. Files that rules name are looked for beside the rule's own.
+pub(super) fn load_options(extra: &[String]) -> LoadOptions {
+    LoadOptions { extra: extra.to_vec(), read: read_beside }
+}
+
+/// The largest file that a rule may name.
+const LARGEST_BESIDE: u64 = 64 << 20;
+
+fn read_beside(rule_file: &str, name: &str) -> Result<Vec<u8>, String> {
+    let path = Path::new(rule_file).parent().unwrap_or(Path::new("")).join(name);
+    let data = std::fs::metadata(&path).map_err(|error| error.to_string())?;
+    if !data.is_file() {
+        return Err("it is not a file".to_owned());
+    }
+    if data.len() > LARGEST_BESIDE {
+        return Err(format!("it is larger than {} MiB", LARGEST_BESIDE >> 20));
+    }
+    std::fs::read(&path).map_err(|error| error.to_string())
+}
+
 /// The rule files below `path` in the order of their names, or the file itself.
 pub(super) fn rule_files(path: &Path) -> anyhow::Result<Vec<RuleFile>> {
     let mut paths = Vec::new();

@@ -16,7 +16,7 @@ use regex_automata::{Input, util::syntax};
 
 use crate::core::event::decode::EventSettings;
 use crate::core::rule::RuleSet;
-use crate::core::rule::parse::{LoadOptions, RuleTest};
+use crate::core::rule::parse::RuleTest;
 
 use super::selection::{self, Selection};
 use super::setup;
@@ -80,7 +80,7 @@ pub fn run(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
 }
 
 fn load(paths: &[PathBuf], default: &Path, events: &EventSettings) -> anyhow::Result<Selection> {
-    let options = LoadOptions { extra: events.extra.clone() };
+    let options = setup::load_options(&events.extra);
     match selection::select(paths, None, default, &options)? {
         Ok(selection) if selection.rules.is_empty() => bail!("no rule was found; expected YAML files"),
         Ok(selection) => Ok(selection),

@@ -6,8 +6,10 @@
 pub mod condition;
 pub mod deadline;
 pub mod frequency;
+pub mod list;
 pub mod new_term;
 pub mod parse;
+pub mod point;
 pub mod scope;
 pub mod table;
 pub mod travel;
@@ -105,23 +107,27 @@ pub enum RuleState {
 /// The detection kinds. Each variant holds the settings of its kind.
 #[derive(Clone, Debug)]
 pub enum Detect {
+    Any,
     Frequency(frequency::Frequency),
     Ratio(scope::Ratio),
     Deadline(deadline::Deadline),
     NewTerm(new_term::NewTerm),
     Travel(travel::Travel),
     Flatline(scope::Flatline),
+    List(list::List),
 }
 
 impl Detect {
     pub const fn kind(&self) -> &'static str {
         match self {
+            Self::Any => "any",
             Self::Frequency(_) => "frequency",
             Self::Ratio(_) => "ratio",
             Self::Deadline(_) => "deadline",
             Self::NewTerm(_) => "new_term",
             Self::Travel(_) => "travel",
             Self::Flatline(_) => "flatline",
+            Self::List(_) => "list",
         }
     }
 
@@ -131,7 +137,9 @@ impl Detect {
             Self::Frequency(detect) => detect.count.types(),
             Self::Ratio(detect) => detect.among.types(),
             Self::Deadline(detect) => detect.start.types(),
-            Self::NewTerm(_) | Self::Travel(_) | Self::Flatline(_) => TypeSet::ALL,
+            Self::Any | Self::NewTerm(_) | Self::Travel(_) | Self::Flatline(_) | Self::List(_) => {
+                TypeSet::ALL
+            }
         }
     }
 
@@ -140,18 +148,25 @@ impl Detect {
         match self {
             Self::Frequency(detect) => detect.unless.as_ref().map_or(TypeSet::EMPTY, Condition::types),
             Self::Deadline(detect) => detect.end.types(),
-            Self::Ratio(_) | Self::NewTerm(_) | Self::Travel(_) | Self::Flatline(_) => TypeSet::EMPTY,
+            Self::Any
+            | Self::Ratio(_)
+            | Self::NewTerm(_)
+            | Self::Travel(_)
+            | Self::Flatline(_)
+            | Self::List(_) => TypeSet::EMPTY,
         }
     }
 
     fn symbols(&self) -> TextSet {
         match self {
+            Self::Any => TextSet::EMPTY,
             Self::Frequency(detect) => detect.symbols(),
             Self::Ratio(detect) => detect.symbols(),
             Self::Deadline(detect) => detect.symbols(),
             Self::NewTerm(detect) => detect.symbols(),
             Self::Travel(detect) => detect.symbols(),
             Self::Flatline(detect) => detect.symbols(),
+            Self::List(detect) => detect.symbols(),
         }
     }
 
@@ -293,6 +308,8 @@ impl RuleSet {
 pub fn watch_for(rule: &Rule) -> Option<Box<dyn table::Watch>> {
     let Rule { grace, lateness, .. } = *rule;
     Some(match &rule.detect {
+        Detect::Any => Box::new(point::PointWatch(point::Any)),
+        Detect::List(settings) => Box::new(point::PointWatch(settings.clone())),
         Detect::Frequency(settings) => {
             Box::new(frequency::FrequencyWatch::new(settings.clone(), grace, lateness))
         }

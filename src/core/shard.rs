@@ -36,8 +36,17 @@ pub fn reach(rule: &Rule) -> Reach {
     use crate::core::rule::Detect;
     match &rule.detect {
         Detect::Ratio(_) | Detect::Flatline(_) => Reach::Aggregated,
-        Detect::Frequency(_) | Detect::Deadline(_) | Detect::NewTerm(_) | Detect::Travel(_) => {
-            if rule.is_local() { Reach::Local } else { Reach::Rekeyed }
+        Detect::Any
+        | Detect::List(_)
+        | Detect::Frequency(_)
+        | Detect::Deadline(_)
+        | Detect::NewTerm(_)
+        | Detect::Travel(_) => {
+            if rule.is_local() {
+                Reach::Local
+            } else {
+                Reach::Rekeyed
+            }
         }
     }
 }

@@ -286,3 +286,30 @@ fn version_names_itself_for_people_and_for_scripts() {
     let version: Value = serde_json::from_str(&said.out).unwrap();
     assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
 }
+
+#[test]
+fn a_list_in_a_file_is_looked_for_beside_the_rule_that_names_it() {
+    let rule = r#"name: blocked
+topics: logins
+detect: { kind: list, field: ip, in: file("lists/blocked.txt") }
+tests:
+  - name: an address on the list
+    events:
+      - { at: 0s, type: login.succeeded, account_id: a1, ip: 10.1.2.3 }
+      - { at: 0s, type: login.succeeded, account_id: a2, ip: 11.1.2.3 }
+    expect:
+      - { at: 0s, ticket: opened, subject: { account_id: a1 } }
+"#;
+    let (folder, path) = written("blocked.yaml", rule);
+    forewarn(&["check", &path])
+        .ended(FAILED)
+        .reports(&["cannot read lists/blocked.txt", "blocked.yaml:3:38"]);
+    let lists = folder.path().join("lists");
+    fs::create_dir_all(lists.join("blocked.txt")).unwrap();
+    forewarn(&["check", &path]).ended(FAILED).reports(&["it is not a file"]);
+    fs::remove_dir(lists.join("blocked.txt")).unwrap();
+    fs::write(lists.join("blocked.txt"), "# networks\n10.0.0.0/8\n").unwrap();
+    forewarn(&["check", &path]).ended(OK);
+    forewarn(&["test", &path]).ended(OK);
+    forewarn(&["test", &folder.path().display().to_string()]).ended(OK);
+}

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod cli; // stdout, stderr and exit codes of every verb
+mod docs; // the examples of the documentation do what they say
 mod events; // generated records are read or refused
 mod licences; // what the dependencies may be licensed under
 mod score; // a small simulated world: what was planted is found, and little else

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::core::rule::parse;
+use crate::core::rule::parse::{self, LoadOptions};
 
 fn warnings(text: &str) -> Vec<String> {
     let rules = parse::load(text, "rules/x.yaml", &LoadOptions::default()).unwrap();

@@ -235,7 +235,12 @@ impl Run<'_> {
         let lasting = |rule: &Rule| match rule.detect {
             Detect::Ratio(_) => Some(LONGEST_STEP),
             Detect::Flatline(_) => Some(Span::ZERO),
-            Detect::Frequency(_) | Detect::Deadline(_) | Detect::NewTerm(_) | Detect::Travel(_) => None,
+            Detect::Any
+            | Detect::List(_)
+            | Detect::Frequency(_)
+            | Detect::Deadline(_)
+            | Detect::NewTerm(_)
+            | Detect::Travel(_) => None,
         };
         let slack = self.rules.find(&effect.rule).and_then(lasting);
         let since = match &effect.kind {
@@ -327,7 +332,9 @@ impl Run<'_> {
 fn undecided(rule: &Rule) -> Span {
     let within = match &rule.detect {
         Detect::Deadline(deadline) => deadline.within,
-        Detect::Frequency(_) | Detect::NewTerm(_) | Detect::Travel(_) => Span::ZERO,
+        Detect::Any | Detect::List(_) | Detect::Frequency(_) | Detect::NewTerm(_) | Detect::Travel(_) => {
+            Span::ZERO
+        }
         Detect::Ratio(_) | Detect::Flatline(_) => LONGEST_STEP,
     };
     within + rule.grace + rule.pending + rule.incident.wait + SECOND

@@ -1,7 +1,7 @@
 //! Tests of `forewarn test`.
 
 use super::*;
-use crate::core::rule::parse;
+use crate::core::rule::parse::{self, LoadOptions};
 
 const RULE: &str = r#"
 name: failing

@@ -28,10 +28,21 @@ pub use value::parse_duration;
 pub const MAX_FILE: usize = 16 * 1024 * 1024;
 
 /// What the configuration says that rule files need.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct LoadOptions {
     /// The platform's own fields, as `[events] extra` declares them.
     pub extra: Vec<String>,
+    pub read: ReadBeside,
+}
+
+/// Reads a file that a rule names. It gets the rule file's path and the name as it is written, and says why it failed.
+pub type ReadBeside = fn(&str, &str) -> Result<Vec<u8>, String>;
+
+impl Default for LoadOptions {
+    /// Without fields of the platform's own, and where rules stand alone.
+    fn default() -> Self {
+        Self { extra: Vec::new(), read: |_, _| Err("no files are read here".to_owned()) }
+    }
 }
 
 /// A rule with what belongs to it in its file.
@@ -61,7 +72,8 @@ pub fn load(text: &str, file: &str, options: &LoadOptions) -> Result<Vec<LoadedR
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let source = Source::new(file, text);
     let (documents, problems) = yaml::read(text);
-    let mut reading = Reading { source: &source, extra: &options.extra, errors: Vec::new() };
+    let mut reading =
+        Reading { source: &source, extra: &options.extra, read: options.read, errors: Vec::new() };
     for problem in problems {
         reading.push(&problem.span, problem.message, problem.help);
     }

@@ -11,6 +11,7 @@ pub struct Reading<'a> {
     pub source: &'a Source<'a>,
     /// The platform's own fields.
     pub extra: &'a [String],
+    pub read: super::ReadBeside,
     pub errors: Vec<RuleError>,
 }
 

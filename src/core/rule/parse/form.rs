@@ -143,7 +143,7 @@ fn groups(
         }
         (None, None) => match detect? {
             Detect::Deadline(deadline) => Some(vec![vec![deadline.key]]),
-            Detect::Frequency(_) | Detect::NewTerm(_) | Detect::Travel(_) => {
+            Detect::Any | Detect::List(_) | Detect::Frequency(_) | Detect::NewTerm(_) | Detect::Travel(_) => {
                 Some(vec![vec![TextField::AccountId]])
             }
             Detect::Ratio(_) | Detect::Flatline(_) => {
@@ -341,7 +341,7 @@ fn agree(rule: &mut Rule, detect: &Range<usize>, reading: &mut Reading<'_>) {
         Detect::Frequency(detect) => ("count", starting(&detect.count)),
         Detect::Ratio(detect) => ("of", starting(&detect.among).and(detect.of.types())),
         Detect::Deadline(detect) => ("start", starting(&detect.start)),
-        Detect::Travel(_) | Detect::NewTerm(_) | Detect::Flatline(_) => {
+        Detect::Any | Detect::List(_) | Detect::Travel(_) | Detect::NewTerm(_) | Detect::Flatline(_) => {
             ("where", starting(&Condition::Always))
         }
     };

@@ -1,5 +1,7 @@
 //! The detection kinds: the fields of `detect`, checked against each other.
 
+mod list;
+
 use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
@@ -30,12 +32,14 @@ pub fn detect(node: &Node, topics: TypeSet, reading: &mut Reading<'_>) -> Option
     };
     let kind = reading.text(kind_node, "the name of a kind")?;
     match kind {
+        "any" => any(fields, reading),
         "frequency" => frequency(fields, reading).map(Detect::Frequency),
         "ratio" => ratio(fields, reading).map(Detect::Ratio),
         "deadline" => deadline(fields, topics, reading).map(Detect::Deadline),
         "new_term" => new_term(fields, reading).map(Detect::NewTerm),
         "travel" => travel(fields, reading).map(Detect::Travel),
         "flatline" => flatline(fields, reading).map(Detect::Flatline),
+        "list" => list::list(fields, reading).map(Detect::List),
         _ => {
             if words::KINDS.iter().any(|(known, _)| *known == kind) {
                 reading.report(&kind_node.span, format!("the kind `{kind}` is not supported yet"));
@@ -45,6 +49,12 @@ pub fn detect(node: &Node, topics: TypeSet, reading: &mut Reading<'_>) -> Option
             None
         }
     }
+}
+
+fn any(mut fields: Fields<'_>, reading: &mut Reading<'_>) -> Option<Detect> {
+    fields.what = "the kind any";
+    fields.finish(reading);
+    Some(Detect::Any)
 }
 
 fn frequency(mut fields: Fields<'_>, reading: &mut Reading<'_>) -> Option<Frequency> {

@@ -3,11 +3,13 @@
 //! Rule files from text to rule: every field, every default, and the errors with their places.
 
 mod contradictions;
+mod kinds;
 mod messages;
 
 use super::*;
 use crate::core::event::{EventType, Fault, Symbol, TextField, TypeSet};
 use crate::core::rule::condition::Condition;
+use crate::core::rule::list::Builder;
 use crate::core::rule::new_term::{History, Novelty};
 use crate::core::rule::scope::{Expected as Seen, Side};
 use crate::core::rule::{Audience, Detect, Limit, RuleState, Severity};
@@ -15,7 +17,21 @@ use crate::core::time::{Span, Time};
 use examples::{Expected, TicketWord, When};
 
 fn options() -> LoadOptions {
-    LoadOptions { extra: vec!["coupon".to_owned()] }
+    LoadOptions { extra: vec!["coupon".to_owned()], read: beside }
+}
+
+/// The files beside the rule files of these tests.
+fn beside(rule_file: &str, name: &str) -> Result<Vec<u8>, String> {
+    assert_eq!(rule_file, "rules/x.yaml");
+    Ok(match name {
+        "blocked.txt" => {
+            b"\xEF\xBB\xBF# seen in May\r\n10.0.0.0/8\r\n\r\n  192.168.1.1  \r\n192.168.1.1\r\n".to_vec()
+        }
+        "networks.txt" => b"10.0.0.0/8\n10.0.0.0/33\n# 1/2\n2001:db8::/200\n".to_vec(),
+        "empty.txt" => b"# nothing yet\n\n".to_vec(),
+        "junk.txt" => b"one\ntwo \xFF\n".to_vec(),
+        _ => return Err("no such file".to_owned()),
+    })
 }
 
 fn one(text: &str) -> LoadedRule {
@@ -148,6 +164,21 @@ fn each_kind_has_all_its_fields() {
         panic!()
     };
     assert_eq!((new.of, new.min_history), (Novelty::Place { radius_km: 20.5, last: 7 }, History::Events(5)));
+
+    assert!(matches!(detecting("kind: any"), Detect::Any));
+
+    let list = |detect: &str| match detecting(detect) {
+        Detect::List(list) => list,
+        other => panic!("{other:?}"),
+    };
+    let written = list("kind: list, field: product, not_in: ['00123', 产品, x y]");
+    assert_eq!((written.field, written.not_in), (TextField::Product, true));
+    let mut values = Builder::new(TextField::Product);
+    ["x y", "00123", "产品"].iter().for_each(|value| values.add(value).unwrap());
+    assert_eq!(written.values, values.build());
+    let file = list("kind: list, field: ip, in: file(\"blocked.txt\")");
+    assert_eq!((file.field, file.not_in), (TextField::Ip, false));
+    assert_eq!(file.values, list("kind: list, field: ip, in: [192.168.1.1, 10.0.0.0/8]").values);
 
     let Detect::Flatline(flat) =
         detecting("kind: flatline, fewer_than: 2, window: 15m, expect: [alipay, '00123', 产品]")

@@ -4,7 +4,7 @@ use super::super::condition::nearest;
 
 /// Every kind of the language, with whether it is supported.
 pub const KINDS: [(&str, bool); 17] = [
-    ("any", false),
+    ("any", true),
     ("frequency", true),
     ("ratio", true),
     ("metric", false),
@@ -15,7 +15,7 @@ pub const KINDS: [(&str, bool); 17] = [
     ("new_term", true),
     ("cardinality", false),
     ("change", false),
-    ("list", false),
+    ("list", true),
     ("travel", true),
     ("login_risk", false),
     ("sequence", false),
@@ -24,7 +24,7 @@ pub const KINDS: [(&str, bool); 17] = [
 ];
 
 /// Other systems' names of fields, ours, and what differs in meaning.
-const FIELDS: [(&str, &str, &str); 53] = [
+const FIELDS: [(&str, &str, &str); 56] = [
     ("num_events", "at_least", "the window is not emptied after a finding unless `reset: true`"),
     ("timeframe", "window", "a duration such as 10m"),
     ("timespan", "window", ""),
@@ -64,6 +64,9 @@ const FIELDS: [(&str, &str, &str); 53] = [
     ("min_cardinality", "below", ""),
     ("cardinality_field", "field", ""),
     ("compare_key", "field", ""),
+    ("blacklist", "in", "a list, or file(\"blocked.txt\")"),
+    ("whitelist", "not_in", "a list, or file(\"known.txt\")"),
+    ("ignore_null", "missing", "ignore or fire"),
     ("unique", "distinct", ""),
     ("spike_height", "height", ""),
     ("spike_type", "direction", ""),

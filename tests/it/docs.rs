@@ -1,0 +1,52 @@
+//! The documentation of rules: each example in it that is a whole rule loads, and does what its own tests say.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use assert_cmd::Command;
+
+use crate::source::repository;
+
+/// Kinds whose section carries a whole rule with tests.
+const SHOWN: [&str; 2] = ["any", "list"];
+
+/// The YAML blocks of the page that are rules with tests, by the name of the rule.
+fn examples() -> BTreeMap<String, String> {
+    let page = fs::read_to_string(repository().join("docs/rules.md")).unwrap();
+    let blocks =
+        page.split("```yaml\n").skip(1).filter_map(|rest| rest.split_once("```")).map(|(yaml, _)| yaml);
+    let rules = blocks.filter(|yaml| yaml.starts_with("name: ") && yaml.contains("\ntests:\n"));
+    let named = |yaml: &str| (yaml["name: ".len()..].lines().next().unwrap().to_owned(), yaml.to_owned());
+    rules.map(named).collect()
+}
+
+#[test]
+fn every_whole_rule_of_the_documentation_passes_its_tests_without_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let examples = examples();
+    for (name, yaml) in &examples {
+        fs::write(folder.path().join(format!("{name}.yaml")), yaml).unwrap();
+    }
+    for arguments in [&["check", "--deny-warnings"] as &[&str], &["test"]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_forewarn"))
+            .args(arguments)
+            .arg(folder.path())
+            .env_clear()
+            .output()
+            .unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+    }
+}
+
+#[test]
+fn the_section_of_a_kind_shows_a_rule_that_fires_and_one_that_keeps_quiet() {
+    let mut shown = BTreeSet::new();
+    for (name, yaml) in examples() {
+        assert!(yaml.contains("ticket: opened") && yaml.contains("expect: []"), "{name}:\n{yaml}");
+        let (_, kind) = yaml.split_once("kind: ").unwrap();
+        shown.insert(kind.split([',', ' ', '\n']).next().unwrap().to_owned());
+    }
+    let missing: Vec<&str> = SHOWN.into_iter().filter(|kind| !shown.contains(*kind)).collect();
+    assert!(missing.is_empty(), "kinds without an example in docs/rules.md: {missing:?}");
+}
