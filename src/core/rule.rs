@@ -3,6 +3,7 @@
 //! The written form and its errors are in [`parse`]; conditions in [`condition`]; each detection kind in a module of
 //! its own, which holds its settings, its state per subject and how it judges.
 
+pub mod change;
 pub mod condition;
 pub mod deadline;
 pub mod frequency;
@@ -108,6 +109,7 @@ pub enum RuleState {
 #[derive(Clone, Debug)]
 pub enum Detect {
     Any,
+    Change(change::Change),
     Frequency(frequency::Frequency),
     Ratio(scope::Ratio),
     Deadline(deadline::Deadline),
@@ -121,6 +123,7 @@ impl Detect {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Any => "any",
+            Self::Change(_) => "change",
             Self::Frequency(_) => "frequency",
             Self::Ratio(_) => "ratio",
             Self::Deadline(_) => "deadline",
@@ -137,9 +140,12 @@ impl Detect {
             Self::Frequency(detect) => detect.count.types(),
             Self::Ratio(detect) => detect.among.types(),
             Self::Deadline(detect) => detect.start.types(),
-            Self::Any | Self::NewTerm(_) | Self::Travel(_) | Self::Flatline(_) | Self::List(_) => {
-                TypeSet::ALL
-            }
+            Self::Any
+            | Self::Change(_)
+            | Self::NewTerm(_)
+            | Self::Travel(_)
+            | Self::Flatline(_)
+            | Self::List(_) => TypeSet::ALL,
         }
     }
 
@@ -149,6 +155,7 @@ impl Detect {
             Self::Frequency(detect) => detect.unless.as_ref().map_or(TypeSet::EMPTY, Condition::types),
             Self::Deadline(detect) => detect.end.types(),
             Self::Any
+            | Self::Change(_)
             | Self::Ratio(_)
             | Self::NewTerm(_)
             | Self::Travel(_)
@@ -160,6 +167,7 @@ impl Detect {
     fn symbols(&self) -> TextSet {
         match self {
             Self::Any => TextSet::EMPTY,
+            Self::Change(detect) => detect.symbols(),
             Self::Frequency(detect) => detect.symbols(),
             Self::Ratio(detect) => detect.symbols(),
             Self::Deadline(detect) => detect.symbols(),
@@ -309,6 +317,7 @@ pub fn watch_for(rule: &Rule) -> Option<Box<dyn table::Watch>> {
     let Rule { grace, lateness, .. } = *rule;
     Some(match &rule.detect {
         Detect::Any => Box::new(point::PointWatch(point::Any)),
+        Detect::Change(settings) => Box::new(change::ChangeWatch::new(settings.clone(), grace, lateness)),
         Detect::List(settings) => Box::new(point::PointWatch(settings.clone())),
         Detect::Frequency(settings) => {
             Box::new(frequency::FrequencyWatch::new(settings.clone(), grace, lateness))

@@ -236,6 +236,7 @@ impl Run<'_> {
             Detect::Ratio(_) => Some(LONGEST_STEP),
             Detect::Flatline(_) => Some(Span::ZERO),
             Detect::Any
+            | Detect::Change(_)
             | Detect::List(_)
             | Detect::Frequency(_)
             | Detect::Deadline(_)
@@ -332,9 +333,12 @@ impl Run<'_> {
 fn undecided(rule: &Rule) -> Span {
     let within = match &rule.detect {
         Detect::Deadline(deadline) => deadline.within,
-        Detect::Any | Detect::List(_) | Detect::Frequency(_) | Detect::NewTerm(_) | Detect::Travel(_) => {
-            Span::ZERO
-        }
+        Detect::Any
+        | Detect::Change(_)
+        | Detect::List(_)
+        | Detect::Frequency(_)
+        | Detect::NewTerm(_)
+        | Detect::Travel(_) => Span::ZERO,
         Detect::Ratio(_) | Detect::Flatline(_) => LONGEST_STEP,
     };
     within + rule.grace + rule.pending + rule.incident.wait + SECOND

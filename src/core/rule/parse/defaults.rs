@@ -36,6 +36,7 @@ pub const CONFIDENCE: Decimal = Decimal::from_parts(99, 0, 0, false, 2);
 pub const FEWER_THAN: u32 = 1;
 
 pub const NEW_TERM_WINDOW: Span = Span::from_mins(30 * 24 * 60);
+pub const CHANGE_WINDOW: Span = Span::from_mins(30 * 24 * 60);
 /// A subject of which less is known has nothing that could be new to it.
 pub const MIN_HISTORY: u32 = 3;
 /// What the location of an address is usually off by, within a metropolitan area.

@@ -143,9 +143,12 @@ fn groups(
         }
         (None, None) => match detect? {
             Detect::Deadline(deadline) => Some(vec![vec![deadline.key]]),
-            Detect::Any | Detect::List(_) | Detect::Frequency(_) | Detect::NewTerm(_) | Detect::Travel(_) => {
-                Some(vec![vec![TextField::AccountId]])
-            }
+            Detect::Any
+            | Detect::Change(_)
+            | Detect::List(_)
+            | Detect::Frequency(_)
+            | Detect::NewTerm(_)
+            | Detect::Travel(_) => Some(vec![vec![TextField::AccountId]]),
             Detect::Ratio(_) | Detect::Flatline(_) => {
                 fields.missing(&["group_by", "slices"], reading);
                 None
@@ -341,9 +344,12 @@ fn agree(rule: &mut Rule, detect: &Range<usize>, reading: &mut Reading<'_>) {
         Detect::Frequency(detect) => ("count", starting(&detect.count)),
         Detect::Ratio(detect) => ("of", starting(&detect.among).and(detect.of.types())),
         Detect::Deadline(detect) => ("start", starting(&detect.start)),
-        Detect::Any | Detect::List(_) | Detect::Travel(_) | Detect::NewTerm(_) | Detect::Flatline(_) => {
-            ("where", starting(&Condition::Always))
-        }
+        Detect::Any
+        | Detect::Change(_)
+        | Detect::List(_)
+        | Detect::Travel(_)
+        | Detect::NewTerm(_)
+        | Detect::Flatline(_) => ("where", starting(&Condition::Always)),
     };
     if starts.is_empty() {
         reading.report_help(

@@ -1,5 +1,6 @@
 //! The detection kinds: the fields of `detect`, checked against each other.
 
+mod change;
 mod list;
 
 use std::collections::BTreeMap;
@@ -33,6 +34,7 @@ pub fn detect(node: &Node, topics: TypeSet, reading: &mut Reading<'_>) -> Option
     let kind = reading.text(kind_node, "the name of a kind")?;
     match kind {
         "any" => any(fields, reading),
+        "change" => change::change(fields, reading).map(Detect::Change),
         "frequency" => frequency(fields, reading).map(Detect::Frequency),
         "ratio" => ratio(fields, reading).map(Detect::Ratio),
         "deadline" => deadline(fields, topics, reading).map(Detect::Deadline),

@@ -167,6 +167,17 @@ fn each_kind_has_all_its_fields() {
 
     assert!(matches!(detecting("kind: any"), Detect::Any));
 
+    let Detect::Change(change) =
+        detecting("kind: change, fields: [device_id, ip], window: 1d, missing: fire")
+    else {
+        panic!()
+    };
+    assert_eq!(change.fields, [TextField::DeviceId, TextField::Ip]);
+    assert_eq!((change.window, change.missing_fires), (Span::from_mins(1440), true));
+    let Detect::Change(change) = detecting("kind: change, fields: ip") else { panic!() };
+    assert_eq!((change.fields, change.missing_fires), (vec![TextField::Ip], false));
+    assert_eq!(change.window, defaults::CHANGE_WINDOW);
+
     let list = |detect: &str| match detecting(detect) {
         Detect::List(list) => list,
         other => panic!("{other:?}"),

@@ -14,7 +14,7 @@ pub const KINDS: [(&str, bool); 17] = [
     ("deadline", true),
     ("new_term", true),
     ("cardinality", false),
-    ("change", false),
+    ("change", true),
     ("list", true),
     ("travel", true),
     ("login_risk", false),
@@ -24,7 +24,7 @@ pub const KINDS: [(&str, bool); 17] = [
 ];
 
 /// Other systems' names of fields, ours, and what differs in meaning.
-const FIELDS: [(&str, &str, &str); 56] = [
+const FIELDS: [(&str, &str, &str); 57] = [
     ("num_events", "at_least", "the window is not emptied after a finding unless `reset: true`"),
     ("timeframe", "window", "a duration such as 10m"),
     ("timespan", "window", ""),
@@ -64,6 +64,7 @@ const FIELDS: [(&str, &str, &str); 56] = [
     ("min_cardinality", "below", ""),
     ("cardinality_field", "field", ""),
     ("compare_key", "field", ""),
+    ("compare_key", "fields", "a list of fields"),
     ("blacklist", "in", "a list, or file(\"blocked.txt\")"),
     ("whitelist", "not_in", "a list, or file(\"known.txt\")"),
     ("ignore_null", "missing", "ignore or fire"),

@@ -149,3 +149,66 @@ detect: { kind: list, field: ip, not_in: file("gone.txt"), ignore_null: true }
        = expected one of: kind, field, in, not_in
     "#);
 }
+
+#[test]
+fn a_change_says_what_it_compares_and_how() {
+    insta::assert_snapshot!(complaints(r#"
+name: a
+topics: logins
+detect: { kind: change, compare_key: ip, timeframe: 1d, ignore_null: true }
+---
+name: b
+topics: logins
+detect: { kind: change, fields: [], window: 0s, missing: skip }
+---
+name: c
+topics: logins
+detect: { kind: change, fields: [ip, adress, ip, amount] }
+"#), @r#"
+    error: a change has no field `compare_key`
+     --> rules/x.yaml:4:25
+      |
+    4 | detect: { kind: change, compare_key: ip, timeframe: 1d, ignore_null: true }
+      |                         ^^^^^^^^^^^
+      = it is called `fields` here (a list of fields)
+
+    error: a change has no field `timeframe`
+     --> rules/x.yaml:4:42
+      |
+    4 | detect: { kind: change, compare_key: ip, timeframe: 1d, ignore_null: true }
+      |                                          ^^^^^^^^^
+      = it is called `window` here (a duration such as 10m)
+
+    error: a change has no field `ignore_null`
+     --> rules/x.yaml:4:57
+      |
+    4 | detect: { kind: change, compare_key: ip, timeframe: 1d, ignore_null: true }
+      |                                                         ^^^^^^^^^^^
+      = it is called `missing` here (ignore or fire)
+
+    error: expected at least one field
+     --> rules/x.yaml:8:33
+      |
+    8 | detect: { kind: change, fields: [], window: 0s, missing: skip }
+      |                                 ^^
+
+    error: expected a duration longer than 0s
+     --> rules/x.yaml:8:45
+      |
+    8 | detect: { kind: change, fields: [], window: 0s, missing: skip }
+      |                                             ^^
+
+    error: expected ignore or fire, found `skip`
+     --> rules/x.yaml:8:58
+      |
+    8 | detect: { kind: change, fields: [], window: 0s, missing: skip }
+      |                                                          ^^^^
+
+    error: unknown field `adress`
+      --> rules/x.yaml:12:38
+       |
+    12 | detect: { kind: change, fields: [ip, adress, ip, amount] }
+       |                                      ^^^^^^
+       = a field of the platform's own must be declared first: [events] extra = ["…"]
+    "#);
+}
