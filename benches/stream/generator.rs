@@ -210,11 +210,12 @@ fn write_event(line: &mut Vec<u8>, event: &Event) -> std::io::Result<()> {
     write!(line, r#"{{"id":"e{id:010}","type":"{kind}","time":""#)?;
     write_time(line, event.time)?;
     let [.., b, c, d] = account.to_be_bytes();
-    // An address that has moved is a mistake of the location database; whoever travels has another one.
-    let net = if matches!(event.kind, Kind::Login { away: true }) { 11 } else { 10 };
+    // The same device or address elsewhere is a mistake of the location database; an intruder has others.
+    let is_away = matches!(event.kind, Kind::Login { away: true });
+    let (net, device) = if is_away { (11, 2) } else { (10, 1) };
     write!(
         line,
-        r#"","account_id":"a{account:08}","ip":"{net}.{b}.{c}.{d}","device_id":"d{account:08}-1","#
+        r#"","account_id":"a{account:08}","ip":"{net}.{b}.{c}.{d}","device_id":"d{account:08}-{device}","#
     )?;
     if let Kind::Login { away } = event.kind {
         let home = account as usize % HOMES.len();

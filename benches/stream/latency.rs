@@ -24,14 +24,18 @@ const ACCOUNTS: u32 = 1_000_000;
 const FIRES_EVERY: u64 = 400;
 /// Between the events of one firing account, so that none overtakes another.
 const GAP_EVENTS: u64 = 2_000;
+/// Events that are due are handed over in ticks of this length.
+const TICK: Duration = Duration::from_millis(1);
 const LOOK_EVERY: Duration = Duration::from_micros(500);
 
 fn micros() -> Result<i64> {
     Ok(i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros())?)
 }
 
-pub fn pace(topics: &Topics, per_second: u32, seconds: u32, notes: &Path) -> Result<()> {
-    let producer = producer(topics, "1")?;
+/// Nothing fires in the first `warm` seconds: a broker that has just started is slow, and is not what is measured.
+pub fn pace(topics: &Topics, per_second: u32, warm: u32, seconds: u32, notes: &Path) -> Result<()> {
+    // What producers wait by default since Kafka 4.0. With less, the broker is measured: a request for each event.
+    let producer = producer(topics, "5")?;
     let (orders, logins) = (topics.orders(), topics.logins());
     let mut notes =
         BufWriter::new(File::create(notes).with_context(|| format!("create {}", notes.display()))?);
@@ -40,12 +44,15 @@ pub fn pace(topics: &Topics, per_second: u32, seconds: u32, notes: &Path) -> Res
     // The number of the event at which the next step of a firing account is due.
     let mut steps: BTreeMap<u64, (u32, u32)> = BTreeMap::new();
     let started = Instant::now();
-    for number in 0..u64::from(per_second) * u64::from(seconds) {
-        let due = Duration::from_nanos(number * 1_000_000_000 / u64::from(per_second));
-        while started.elapsed() < due {
-            producer.poll(Duration::from_micros(200));
+    let (first_to_fire, per_second) = (u64::from(per_second) * u64::from(warm), u64::from(per_second));
+    for number in 0..first_to_fire + per_second * u64::from(seconds) {
+        let due = Duration::from_nanos(number * 1_000_000_000 / per_second);
+        // A loop that turns while it waits would take from the broker what it needs.
+        while let Some(wait) = due.checked_sub(started.elapsed()).filter(|wait| !wait.is_zero()) {
+            producer.poll(Duration::ZERO);
+            std::thread::sleep(wait.max(TICK));
         }
-        if number % FIRES_EVERY == 0 {
+        if number >= first_to_fire && number % FIRES_EVERY == 0 {
             steps.insert(number, (ACCOUNTS + u32::try_from(number / FIRES_EVERY)?, 0));
         }
         let now = micros()?;

@@ -64,6 +64,9 @@ enum Verb {
         topics: Topics,
         #[arg(long, default_value_t = 10_000)]
         per_second: u32,
+        /// Seconds before the first one that fires.
+        #[arg(long, default_value_t = 15)]
+        warm: u32,
         #[arg(long, default_value_t = 60)]
         seconds: u32,
         /// Where the notes go: one `account microseconds` a line.
@@ -142,12 +145,12 @@ fn main() -> Result<()> {
         Some(Verb::Measure { core, figures, command }) => {
             measure::measure(core, &figures, &command)?;
         }
-        Some(Verb::Pace { topics, per_second, seconds, notes }) => {
+        Some(Verb::Pace { topics, per_second, warm, seconds, notes }) => {
             if per_second == 0 {
                 bail!("--per-second must be at least 1");
             }
             topics::create(&topics)?;
-            latency::pace(&topics, per_second, seconds, &notes)?;
+            latency::pace(&topics, per_second, warm, seconds, &notes)?;
         }
         Some(Verb::Watch { database, notes, idle_seconds }) => {
             latency::watch(&database, &notes, idle_seconds)?;

@@ -4,6 +4,7 @@ mod align;
 mod client;
 mod context;
 mod dead_letter;
+mod held;
 mod intake;
 mod native;
 mod probe;

@@ -9,19 +9,16 @@
 //! Between shards it only keeps rules that span them close to those that don't, so that a channel's outage is known
 //! when its customers' own failures are judged; there a partition from which nothing comes holds nobody back.
 
-use std::collections::VecDeque;
-
+use super::held::{HeldRecords, SpareBlocks};
 use crate::core::event::Topic;
 use crate::core::time::{Span, Time};
 
 /// An input may run this much ahead of the others before its records wait. It is far below the usual lateness, so
 /// nothing is judged differently, and it lets a batch go through undivided.
 const SLACK: Span = Span::from_secs(5);
-/// What a held record costs beside its bytes.
-const HELD_RECORD_BYTES: usize = 64;
 
 /// A record on its way to the engine.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
     pub topic: Topic,
     pub partition: u32,
@@ -78,23 +75,7 @@ pub struct Input {
     /// Nothing has come from it for a while although there should be something.
     stuck: bool,
     unread: bool,
-    held: VecDeque<Held>,
-}
-
-#[derive(Debug)]
-struct Held {
-    offset: i64,
-    timestamp: Option<Time>,
-    key: Option<Box<[u8]>>,
-    payload: Option<Box<[u8]>>,
-    attributes: Option<Box<[Option<String>; 3]>>,
-}
-
-impl Held {
-    fn bytes(&self) -> usize {
-        let length = |bytes: &Option<Box<[u8]>>| bytes.as_ref().map_or(0, |bytes| bytes.len());
-        HELD_RECORD_BYTES + length(&self.key) + length(&self.payload)
-    }
+    held: HeldRecords,
 }
 
 impl Input {
@@ -112,7 +93,7 @@ impl Input {
             lost: false,
             stuck: false,
             unread: false,
-            held: VecDeque::new(),
+            held: HeldRecords::default(),
         }
     }
 
@@ -128,6 +109,11 @@ impl Input {
     /// What is not ours, or not known to be read to its end, may hold anything: its shard's time must not run on.
     fn has_unread(&self) -> bool {
         !self.active || !self.at_end || !self.held.is_empty()
+    }
+
+    fn note_read(&mut self, time: Option<Time>, next: i64) {
+        self.newest = time.map_or(self.newest, |time| self.newest.max(time));
+        self.next = if self.at_end && self.held.is_empty() { self.taken } else { next };
     }
 
     /// Others of its shard wait for it.
@@ -151,6 +137,7 @@ pub struct Aligner {
     front: Time,
     held_bytes: usize,
     held_limit: usize,
+    spare: SpareBlocks,
     /// Records that went ahead of their turn because the bound was reached.
     overrun: u64,
 }
@@ -164,7 +151,15 @@ impl Aligner {
                 shard.push(index);
             }
         }
-        Self { inputs, shards, front: Time::MIN, held_bytes: 0, held_limit, overrun: 0 }
+        Self {
+            inputs,
+            shards,
+            front: Time::MIN,
+            held_bytes: 0,
+            held_limit,
+            spare: SpareBlocks::default(),
+            overrun: 0,
+        }
     }
 
     pub fn inputs(&self) -> &[Input] {
@@ -188,8 +183,8 @@ impl Aligner {
         let Some(input) = self.inputs.get_mut(index) else { return };
         if input.active != active {
             input.active = active;
-            self.held_bytes -= input.held.iter().map(Held::bytes).sum::<usize>();
-            input.held.clear();
+            self.held_bytes -= input.held.bytes();
+            input.held.clear(&mut self.spare);
             input.taken = input.next;
             input.at_end = input.stops_here();
         }
@@ -279,17 +274,16 @@ impl Aligner {
             return 0;
         }
         let mut count = 0;
-        while let Some(index) = self.next_held() {
-            self.read_held(index, reading);
-            count += 1;
+        while let Some((index, until)) = self.next_held() {
+            count += self.read_held(index, until, reading);
         }
         while self.held_bytes > self.held_limit {
             let fullest = (0..self.shards.len())
                 .max_by_key(|shard| self.held_in(*shard).map(|index| self.held_len(index)).sum::<usize>());
             let Some(index) = fullest.and_then(|shard| self.lowest_held(shard)) else { break };
-            self.read_held(index, reading);
-            self.overrun += 1;
-            count += 1;
+            let read = self.read_held(index, Time::MIN, reading);
+            self.overrun += read as u64;
+            count += read;
         }
         count
     }
@@ -336,10 +330,14 @@ impl Aligner {
 
     /// Nothing unread of the same shard is further behind than the slack allows, stuck or not.
     fn is_in_step(&self, index: usize) -> bool {
-        let Some(input) = self.inputs.get(index) else { return false };
-        self.held_in(input.shard as usize)
-            .filter_map(|other| self.inputs.get(other))
-            .all(|other| !other.holds_back() || input.newest <= other.newest + SLACK)
+        self.inputs.get(index).is_some_and(|input| input.newest <= self.step_of(input.shard))
+    }
+
+    /// The event time up to which the inputs of a shard may be read.
+    fn step_of(&self, shard: u32) -> Time {
+        let inputs = self.held_in(shard as usize).filter_map(|index| self.inputs.get(index));
+        let behind = inputs.filter(|input| input.holds_back()).map(|input| input.newest);
+        behind.min().map_or(Time::MAX, |newest| newest + SLACK)
     }
 
     fn look_at_front(&mut self) {
@@ -347,17 +345,17 @@ impl Aligner {
         self.front = waited_for.map(|input| input.newest).min().unwrap_or(Time::MAX);
     }
 
-    /// The lowest of what is held, if its turn has come.
-    fn next_held(&mut self) -> Option<usize> {
+    /// The input with the lowest of what is held and whose turn has come, and the event time at which its turn ends.
+    fn next_held(&mut self) -> Option<(usize, Time)> {
         self.look_at_front();
-        let turn = self.front + SLACK;
-        (0..self.inputs.len())
-            .filter_map(|index| Some((self.inputs.get(index)?, index)))
-            .filter(|(input, index)| {
-                !input.held.is_empty() && input.newest <= turn && self.is_in_step(*index)
-            })
-            .min_by_key(|(input, _)| input.newest)
-            .map(|(_, index)| index)
+        let front = self.front + SLACK;
+        (0..)
+            .zip(&self.inputs)
+            .filter(|(_, input)| !input.held.is_empty())
+            .map(|(index, input)| (input, index, front.min(self.step_of(input.shard))))
+            .filter(|(input, _, until)| input.newest <= *until)
+            .min_by_key(|(input, ..)| input.newest)
+            .map(|(_, index, until)| (index, until))
     }
 
     fn lowest_held(&self, shard: usize) -> Option<usize> {
@@ -367,50 +365,32 @@ impl Aligner {
     }
 
     fn hold(&mut self, index: usize, record: &Record<'_>) {
-        let held = Held {
-            offset: record.offset,
-            timestamp: record.timestamp,
-            key: record.key.map(Box::from),
-            payload: record.payload.map(Box::from),
-            attributes: (record.attributes != [None; 3])
-                .then(|| Box::new(record.attributes.map(|attribute| attribute.map(str::to_owned)))),
-        };
-        self.held_bytes += held.bytes();
-        if let Some(input) = self.inputs.get_mut(index) {
-            input.held.push_back(held);
-        }
+        let Some(input) = self.inputs.get_mut(index) else { return };
+        let before = input.held.bytes();
+        input.held.push(record, &mut self.spare);
+        self.held_bytes += input.held.bytes() - before;
     }
 
-    fn read_held(&mut self, index: usize, reading: &mut impl Reading) {
-        let Some(input) = self.inputs.get_mut(index) else { return };
-        let Some(held) = input.held.pop_front() else { return };
-        self.held_bytes -= held.bytes();
-        let record = Record {
-            topic: input.topic,
-            partition: input.partition,
-            shard: input.shard,
-            offset: held.offset,
-            timestamp: held.timestamp,
-            key: held.key.as_deref(),
-            payload: held.payload.as_deref(),
-            attributes: held
-                .attributes
-                .as_ref()
-                .map_or([None; 3], |attributes| attributes.each_ref().map(|attribute| attribute.as_deref())),
-        };
-        self.read(index, &record, reading);
+    /// Reads what is held of an input, at least one record, until one is newer than `until`. Returns how many it were.
+    fn read_held(&mut self, index: usize, until: Time, reading: &mut impl Reading) -> usize {
+        let mut count = 0;
+        while let Some(input) = self.inputs.get_mut(index)
+            && (count == 0 || input.newest <= until)
+            && let Some(record) = input.held.first(input.topic, input.partition, input.shard)
+        {
+            let (time, next) = (reading.record(&record), record.offset + 1);
+            self.held_bytes -= input.held.pop(&mut self.spare);
+            input.note_read(time, next);
+            count += 1;
+        }
         self.tell(index, reading);
+        count
     }
 
     fn read(&mut self, index: usize, record: &Record<'_>, reading: &mut impl Reading) {
         let time = reading.record(record);
-        let Some(input) = self.inputs.get_mut(index) else { return };
-        input.next = record.offset + 1;
-        if let Some(time) = time {
-            input.newest = input.newest.max(time);
-        }
-        if input.at_end && input.held.is_empty() {
-            input.next = input.taken;
+        if let Some(input) = self.inputs.get_mut(index) {
+            input.note_read(time, record.offset + 1);
         }
     }
 
