@@ -3,10 +3,12 @@
 //! The written form and its errors are in [`parse`]; conditions in [`condition`]; each detection kind in a module of
 //! its own, which holds its settings, its state per subject and how it judges.
 
+pub mod cardinality;
 pub mod change;
 pub mod condition;
 pub mod deadline;
 pub mod frequency;
+pub mod limit;
 pub mod list;
 pub mod new_term;
 pub mod parse;
@@ -109,6 +111,7 @@ pub enum RuleState {
 #[derive(Clone, Debug)]
 pub enum Detect {
     Any,
+    Cardinality(cardinality::Cardinality),
     Change(change::Change),
     Frequency(frequency::Frequency),
     Ratio(scope::Ratio),
@@ -123,6 +126,7 @@ impl Detect {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Any => "any",
+            Self::Cardinality(_) => "cardinality",
             Self::Change(_) => "change",
             Self::Frequency(_) => "frequency",
             Self::Ratio(_) => "ratio",
@@ -141,6 +145,7 @@ impl Detect {
             Self::Ratio(detect) => detect.among.types(),
             Self::Deadline(detect) => detect.start.types(),
             Self::Any
+            | Self::Cardinality(_)
             | Self::Change(_)
             | Self::NewTerm(_)
             | Self::Travel(_)
@@ -155,6 +160,7 @@ impl Detect {
             Self::Frequency(detect) => detect.unless.as_ref().map_or(TypeSet::EMPTY, Condition::types),
             Self::Deadline(detect) => detect.end.types(),
             Self::Any
+            | Self::Cardinality(_)
             | Self::Change(_)
             | Self::Ratio(_)
             | Self::NewTerm(_)
@@ -167,6 +173,7 @@ impl Detect {
     fn symbols(&self) -> TextSet {
         match self {
             Self::Any => TextSet::EMPTY,
+            Self::Cardinality(detect) => detect.symbols(),
             Self::Change(detect) => detect.symbols(),
             Self::Frequency(detect) => detect.symbols(),
             Self::Ratio(detect) => detect.symbols(),
@@ -181,7 +188,7 @@ impl Detect {
     /// Whether the condition lasts (the incident ends when it has been false for `keep_firing_for`), in contrast to
     /// kinds whose findings are points.
     pub const fn lasts(&self) -> bool {
-        matches!(self, Self::Frequency(_) | Self::Ratio(_) | Self::Flatline(_))
+        matches!(self, Self::Frequency(_) | Self::Ratio(_) | Self::Flatline(_) | Self::Cardinality(_))
     }
 }
 
@@ -317,6 +324,9 @@ pub fn watch_for(rule: &Rule) -> Option<Box<dyn table::Watch>> {
     let Rule { grace, lateness, .. } = *rule;
     Some(match &rule.detect {
         Detect::Any => Box::new(point::PointWatch(point::Any)),
+        Detect::Cardinality(settings) => {
+            settings.watch(rule.groups.first().map_or(&[][..], Vec::as_slice), grace, lateness)
+        }
         Detect::Change(settings) => Box::new(change::ChangeWatch::new(settings.clone(), grace, lateness)),
         Detect::List(settings) => Box::new(point::PointWatch(settings.clone())),
         Detect::Frequency(settings) => {

@@ -37,6 +37,7 @@ pub fn reach(rule: &Rule) -> Reach {
     match &rule.detect {
         Detect::Ratio(_) | Detect::Flatline(_) => Reach::Aggregated,
         Detect::Any
+        | Detect::Cardinality(_)
         | Detect::Change(_)
         | Detect::List(_)
         | Detect::Frequency(_)

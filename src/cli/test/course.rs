@@ -234,7 +234,7 @@ impl Run<'_> {
     fn belongs(&self, effect: &Effect, end: Time, opened_now: &mut BTreeSet<IncidentId>) -> bool {
         let lasting = |rule: &Rule| match rule.detect {
             Detect::Ratio(_) => Some(LONGEST_STEP),
-            Detect::Flatline(_) => Some(Span::ZERO),
+            Detect::Flatline(_) | Detect::Cardinality(_) => Some(Span::ZERO),
             Detect::Any
             | Detect::Change(_)
             | Detect::List(_)
@@ -334,6 +334,7 @@ fn undecided(rule: &Rule) -> Span {
     let within = match &rule.detect {
         Detect::Deadline(deadline) => deadline.within,
         Detect::Any
+        | Detect::Cardinality(_)
         | Detect::Change(_)
         | Detect::List(_)
         | Detect::Frequency(_)

@@ -14,16 +14,17 @@ use crate::core::event::{TextField, TextSet};
 use crate::core::time::Span;
 
 use super::condition::Condition;
+use super::limit::WholeLimit;
 
-pub use condense::MOST_DISTINCT;
+pub use condense::{DistinctValues, MOST_DISTINCT};
 pub use watch::FrequencyWatch;
 
 /// The settings of a frequency rule.
 #[derive(Clone, Debug)]
 pub struct Frequency {
     pub count: Condition,
-    pub at_least: Option<u32>,
-    pub at_most: Option<u32>,
+    pub at_least: Option<WholeLimit>,
+    pub at_most: Option<WholeLimit>,
     pub window: Span,
     pub distinct: Option<TextField>,
     pub unless: Option<Condition>,
@@ -34,6 +35,9 @@ pub struct Frequency {
 impl Frequency {
     pub fn symbols(&self) -> TextSet {
         let mut fields = self.count.symbols();
+        for limit in self.at_least.iter().chain(&self.at_most) {
+            fields = fields.or(limit.symbols());
+        }
         if let Some(condition) = &self.unless {
             fields = fields.or(condition.symbols());
         }

@@ -1,7 +1,8 @@
 //! How a window is judged: at each of its instants by what lies between it and the far edge, and on the whole by
 //! until when the last finding stands.
 
-use crate::core::event::Symbol;
+use crate::core::event::{Event, Symbol};
+use crate::core::rule::limit::WholeLimit;
 use crate::core::rule::verdict::{Evidence, Verdict};
 use crate::core::time::{Span, Time};
 
@@ -46,6 +47,7 @@ pub struct Arrival {
 #[derive(Debug)]
 pub struct Judge {
     pub(super) window: Span,
+    /// Of the subject at hand.
     at_least: Option<u64>,
     at_most: Option<u64>,
     pub(super) distinct: bool,
@@ -58,19 +60,27 @@ pub struct Judge {
 
 impl Judge {
     pub fn new(settings: &Frequency) -> Self {
-        let limit = settings.at_least.unwrap_or(1).max(settings.at_most.unwrap_or(0).saturating_add(1));
+        let least = settings.at_least.as_ref().map(WholeLimit::most);
+        let most = settings.at_most.as_ref().map(WholeLimit::most);
+        let limit = least.unwrap_or(1).max(most.unwrap_or(0).saturating_add(1));
         // Enough distinct values to tell whether either limit is passed; of plain counts, buckets keep the rest.
         let distinct_most = (limit as usize).clamp(EXACT, MOST_DISTINCT);
         Self {
             window: settings.window,
-            at_least: settings.at_least.map(u64::from),
-            at_most: settings.at_most.map(u64::from),
+            at_least: least.map(u64::from),
+            at_most: most.map(u64::from),
             distinct: settings.distinct.is_some(),
             reset: settings.reset,
             most: if settings.distinct.is_some() { distinct_most } else { EXACT } + SLACK,
             values: DistinctValues::default(),
             given_up: 0,
         }
+    }
+
+    /// Goes over to the limits of an event's subject.
+    pub fn take_limits(&mut self, settings: &Frequency, event: &Event<'_>) {
+        self.at_least = settings.at_least.as_ref().map(|limit| u64::from(limit.of(event)));
+        self.at_most = settings.at_most.as_ref().map(|limit| u64::from(limit.of(event)));
     }
 
     /// Entries that were dropped from the far edge of a window although they counted.

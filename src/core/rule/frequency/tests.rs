@@ -14,7 +14,7 @@ use EventType::{OrderDelivered, OrderFailed, OrderPaid};
 fn rule(at_least: u32, window: i64) -> Frequency {
     Frequency {
         count: Condition::TypeIn(TypeSet::of(OrderFailed)),
-        at_least: Some(at_least),
+        at_least: Some(at_least.into()),
         at_most: None,
         window: seconds(window),
         distinct: None,
@@ -167,9 +167,37 @@ fn distinct_counts_values_and_leaves_out_events_without_one() {
 #[test]
 fn at_most_makes_a_range() {
     let mut settings = rule(2, 600);
-    settings.at_most = Some(3);
+    settings.at_most = Some(3.into());
     let events: Vec<_> = (0..5).map(|time| failed(1, time)).collect();
     check(settings, &events, 900, &["found 1 (2)", "found 2 (3)", "quiet 3"]);
+}
+
+#[test]
+fn a_limit_may_depend_on_a_value_of_the_subject() {
+    let mut settings = rule(9, 600);
+    let values = [("alipay", 2), ("wechat", 3)];
+    settings.at_least = Some(WholeLimit::by(TextField::Channel, values.into_iter(), 4));
+    let mut events = Vec::new();
+    for time in 0..5 {
+        for (subject, channel) in [(1, "alipay"), (2, "wechat"), (3, "card")] {
+            events.push(given(subject, OrderFailed, at(time), &[(TextField::Channel, channel)]));
+        }
+    }
+    let new = || Box::new(FrequencyWatch::new(settings.clone(), seconds(5), seconds(120))) as Box<dyn Watch>;
+    let mut pair = Pair::new(&new, seconds(120));
+    for event in &events {
+        pair.observe(event);
+        pair.restart();
+    }
+    let first =
+        |subject| pair.said.found.iter().find(|(found, _)| *found == Symbol(subject)).map(|(_, at)| *at);
+    assert_eq!([1, 2, 3].map(first), [1, 2, 3].map(|second| Some(at(second))));
+    let limit = |judged: &Judged| match judged.verdict {
+        Verdict::Found { evidence, .. } => evidence.limit as u32,
+        other => panic!("{other:?}"),
+    };
+    let limits: BTreeSet<_> = pair.said.all.iter().map(limit).collect();
+    assert_eq!(limits, BTreeSet::from([2, 3, 4]));
 }
 
 #[test]
@@ -209,7 +237,8 @@ fn model(settings: &Frequency, events: &[&Given]) -> Model {
         }
     };
     let holds = |value: u32| {
-        value >= settings.at_least.unwrap_or(1) && settings.at_most.is_none_or(|most| value <= most)
+        value >= settings.at_least.as_ref().map_or(1, WholeLimit::most)
+            && settings.at_most.as_ref().is_none_or(|most| value <= most.most())
     };
     let (mut found, mut wall) = (Vec::new(), i64::MIN);
     for time in &instants {
@@ -239,7 +268,8 @@ fn random_rule(random: &mut Random) -> Frequency {
         settings.distinct = Some(TextField::OrderId);
     }
     if random.percent(20) {
-        settings.at_most = settings.at_least.map(|least| least + random.below(3) as u32);
+        let least = settings.at_least.as_ref().map_or(1, WholeLimit::most);
+        settings.at_most = Some((least + random.below(3) as u32).into());
     } else if random.percent(30) {
         settings.reset = true;
     }

@@ -90,6 +90,7 @@ impl Watch for FrequencyWatch {
         if !clears && counted.is_none() {
             return;
         }
+        self.judge.take_limits(&self.settings, event);
         let Some(slot) = self.slot(subject, counted.is_some(), event.time, moment) else { return };
         let Some(window) = self.windows.change(slot) else { return };
         let judge = &mut self.judge;

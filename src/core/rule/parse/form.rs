@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::super::{
-    Audience, Cover, Detect, IncidentPolicy, NoticePolicy, Rule, RuleState, Severity, TicketPolicy,
+    Audience, Cover, Detect, IncidentPolicy, Limit, NoticePolicy, Rule, RuleState, Severity, TicketPolicy,
 };
 use super::error::Place;
 use super::examples;
@@ -12,6 +12,7 @@ use super::yaml::{Node, Value};
 use super::{LoadedRule, Origin, defaults, kinds, version};
 use crate::core::event::{TextField, Topic, TypeSet};
 use crate::core::rule::condition::Condition;
+use crate::core::rule::limit::WholeLimit;
 use crate::core::rule::scope::Expected;
 use crate::core::time::Span;
 
@@ -144,6 +145,7 @@ fn groups(
         (None, None) => match detect? {
             Detect::Deadline(deadline) => Some(vec![vec![deadline.key]]),
             Detect::Any
+            | Detect::Cardinality(_)
             | Detect::Change(_)
             | Detect::List(_)
             | Detect::Frequency(_)
@@ -345,6 +347,7 @@ fn agree(rule: &mut Rule, detect: &Range<usize>, reading: &mut Reading<'_>) {
         Detect::Ratio(detect) => ("of", starting(&detect.among).and(detect.of.types())),
         Detect::Deadline(detect) => ("start", starting(&detect.start)),
         Detect::Any
+        | Detect::Cardinality(_)
         | Detect::Change(_)
         | Detect::List(_)
         | Detect::Travel(_)
@@ -368,10 +371,37 @@ fn agree(rule: &mut Rule, detect: &Range<usize>, reading: &mut Reading<'_>) {
             "expected for instance `group_by: [channel]`",
         );
     }
-    if let Detect::Ratio(ratio) = &rule.detect
-        && let super::super::Limit::By { field, .. } = &ratio.limit
-        && !rule.groups.iter().all(|group| group.contains(field))
+    if let Detect::Cardinality(cardinality) = &rule.detect
+        && rule.groups.iter().any(|group| group.contains(&cardinality.field))
     {
-        reading.report(detect, format!("the limit depends on `{field}`, which is not in the rule's subject"));
+        reading.report_help(
+            detect,
+            format!("each subject has one `{}`, since that is a part of it", cardinality.field),
+            "expected another `field`, or a `group_by` without it",
+        );
+    }
+    for field in limited_by(&rule.detect) {
+        if !rule.groups.iter().all(|group| group.contains(&field)) {
+            reading.report(
+                detect,
+                format!("the limit depends on `{field}`, which is not in the rule's subject"),
+            );
+        }
+    }
+}
+
+/// The fields on whose values limits depend.
+fn limited_by(detect: &Detect) -> Vec<TextField> {
+    match detect {
+        Detect::Ratio(ratio) => match &ratio.limit {
+            Limit::By { field, .. } => vec![*field],
+            Limit::One(_) => Vec::new(),
+        },
+        Detect::Frequency(frequency) => {
+            let limits = frequency.at_least.iter().chain(&frequency.at_most);
+            limits.filter_map(WholeLimit::field).collect()
+        }
+        Detect::Cardinality(cardinality) => cardinality.limit.field().into_iter().collect(),
+        _ => Vec::new(),
     }
 }

@@ -1,25 +1,26 @@
 //! The detection kinds: the fields of `detect`, checked against each other.
 
+mod cardinality;
 mod change;
+mod limits;
 mod list;
-
-use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
 
+use super::super::Detect;
 use super::super::condition::Condition;
 use super::super::deadline::Deadline;
-use super::super::frequency::Frequency;
+use super::super::frequency::{Frequency, MOST_DISTINCT};
 use super::super::new_term::{History, NewTerm, Novelty};
 use super::super::scope::{Expected, Flatline, Ratio, Side};
 use super::super::travel::Travel;
-use super::super::{Detect, Limit};
 use super::defaults;
 use super::fields::{Fields, Reading};
 use super::value::parse_duration;
 use super::words;
 use super::yaml::{Node, Value};
 use crate::core::event::{Symbol, TextField, Topic, TypeSet};
+use limits::{share_limit, whole_limit};
 
 /// The most events that a limit may ask for.
 const MOST_EVENTS: u32 = 1_000_000;
@@ -34,6 +35,7 @@ pub fn detect(node: &Node, topics: TypeSet, reading: &mut Reading<'_>) -> Option
     let kind = reading.text(kind_node, "the name of a kind")?;
     match kind {
         "any" => any(fields, reading),
+        "cardinality" => cardinality::cardinality(fields, reading).map(Detect::Cardinality),
         "change" => change::change(fields, reading).map(Detect::Change),
         "frequency" => frequency(fields, reading).map(Detect::Frequency),
         "ratio" => ratio(fields, reading).map(Detect::Ratio),
@@ -62,8 +64,8 @@ fn any(mut fields: Fields<'_>, reading: &mut Reading<'_>) -> Option<Detect> {
 fn frequency(mut fields: Fields<'_>, reading: &mut Reading<'_>) -> Option<Frequency> {
     fields.what = "a frequency";
     let count = condition_or_always(fields.take("count"), reading);
-    let at_least = fields.take("at_least").map(|node| whole_limit(node, reading));
-    let at_most = fields.take("at_most").map(|node| whole_limit(node, reading));
+    let at_least = fields.take("at_least").map(|node| whole_limit(node, 1..=MOST_EVENTS, reading));
+    let at_most = fields.take("at_most").map(|node| whole_limit(node, 1..=MOST_EVENTS, reading));
     let window = fields.need("window").and_then(|node| reading.length(node));
     let distinct = fields.take("distinct").map(|node| reading.text_field(node));
     let unless = fields.take("unless").map(|node| reading.condition(node));
@@ -71,11 +73,18 @@ fn frequency(mut fields: Fields<'_>, reading: &mut Reading<'_>) -> Option<Freque
     if at_least.is_none() && at_most.is_none() {
         fields.missing(&["at_least", "at_most"], reading);
     }
-    if let (Some(Some(low)), Some(Some(high))) = (at_least, at_most)
-        && low > high
+    if let (Some(Some(low)), Some(Some(high))) = (&at_least, &at_most)
+        && let Some((low, high)) = low.beyond(high)
     {
         reading
             .report(&fields.key_span("at_most"), format!("no number is at least {low} and at most {high}"));
+    }
+    let limits = [("at_least", &at_least), ("at_most", &at_most)];
+    for (name, limit) in limits.into_iter().filter(|_| distinct.is_some()) {
+        if limit.iter().flatten().any(|limit| limit.most() as usize > MOST_DISTINCT) {
+            let problem = format!("more than {MOST_DISTINCT} different values are not told apart");
+            reading.report(&fields.key_span(name), problem);
+        }
     }
     fields.finish(reading);
     Some(Frequency {
@@ -287,33 +296,6 @@ fn texts(node: &Node, expected: &str, reading: &mut Reading<'_>) -> Option<Vec<S
 
 fn condition_or_always(node: Option<&Node>, reading: &mut Reading<'_>) -> Option<Condition> {
     node.map_or(Some(Condition::Always), |node| reading.condition(node))
-}
-
-fn whole_limit(node: &Node, reading: &mut Reading<'_>) -> Option<u32> {
-    if matches!(node.value, Value::Map(_)) {
-        reading.report(&node.span, "a limit per value is not supported for numbers of events yet");
-        return None;
-    }
-    reading.whole(node, 1..=MOST_EVENTS)
-}
-
-/// `20%`, or `{ by: channel, alipay: 10%, default: 20% }`.
-fn share_limit(node: &Node, reading: &mut Reading<'_>) -> Option<Limit> {
-    let Value::Map(entries) = &node.value else { return reading.share(node).map(Limit::One) };
-    let mut map = Fields::of(node, "a limit per value", reading)?;
-    let (by, rest) = (map.take("by"), map.take("default"));
-    for (name, node) in [("by", by), ("default", rest)] {
-        if node.is_none() {
-            map.missing(&[name], reading);
-        }
-    }
-    let field = by.and_then(|node| reading.text_field(node));
-    let default = rest.and_then(|node| reading.share(node));
-    let mut values = BTreeMap::new();
-    for entry in entries.iter().filter(|entry| entry.key != "by" && entry.key != "default") {
-        values.insert(entry.key.clone(), reading.share(&entry.value)?);
-    }
-    Some(Limit::By { field: field?, values, default: default? })
 }
 
 /// What was given must have been read; what was left out is left out.

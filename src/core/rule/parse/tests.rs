@@ -9,6 +9,7 @@ mod messages;
 use super::*;
 use crate::core::event::{EventType, Fault, Symbol, TextField, TypeSet};
 use crate::core::rule::condition::Condition;
+use crate::core::rule::limit::WholeLimit;
 use crate::core::rule::list::Builder;
 use crate::core::rule::new_term::{History, Novelty};
 use crate::core::rule::scope::{Expected as Seen, Side};
@@ -98,7 +99,7 @@ fn the_fields_of_every_rule_are_read() {
     let notice = rule.notice.expect("a notice");
     assert_eq!((notice.to, notice.recovered.as_deref()), (Audience::Account, Some("topup_works")));
     let Detect::Frequency(detect) = rule.detect else { panic!("{:?}", rule.detect) };
-    assert_eq!((detect.at_least, detect.at_most, detect.window), (Some(3), None, Span::from_mins(10)));
+    assert_eq!((detect.at_least, detect.at_most, detect.window), (Some(3.into()), None, Span::from_mins(10)));
     assert!(detect.unless.is_some() && !detect.reset && detect.distinct.is_none());
 }
 
@@ -131,7 +132,7 @@ fn each_kind_has_all_its_fields() {
     };
     assert_eq!(
         (frequency.at_most, frequency.distinct, frequency.reset),
-        (Some(5), Some(TextField::OrderId), true)
+        (Some(5.into()), Some(TextField::OrderId), true)
     );
     assert_eq!(frequency.window, Span::from_mins(90));
 
@@ -166,6 +167,25 @@ fn each_kind_has_all_its_fields() {
     assert_eq!((new.of, new.min_history), (Novelty::Place { radius_km: 20.5, last: 7 }, History::Events(5)));
 
     assert!(matches!(detecting("kind: any"), Detect::Any));
+
+    let cardinality = |detect: &str| match detecting(detect) {
+        Detect::Cardinality(cardinality) => cardinality,
+        other => panic!("{other:?}"),
+    };
+    let above = cardinality("kind: cardinality, field: account_id, window: 1h, above: 20");
+    assert_eq!((above.field, above.window), (TextField::AccountId, Span::from_mins(60)));
+    assert_eq!((above.side, above.limit), (Side::Above, 20.into()));
+    let below =
+        "kind: cardinality, field: product, window: 1h, below: { by: channel, alipay: 4, default: 2 }";
+    let below = cardinality(below);
+    let limit = WholeLimit::by(TextField::Channel, [("alipay", 4)].into_iter(), 2);
+    assert_eq!((below.side, below.limit), (Side::Below, limit.clone()));
+    let Detect::Frequency(frequency) =
+        detecting("kind: frequency, window: 1h, at_least: { by: channel, alipay: 4, default: 2 }")
+    else {
+        panic!()
+    };
+    assert_eq!(frequency.at_least, Some(limit));
 
     let Detect::Change(change) =
         detecting("kind: change, fields: [device_id, ip], window: 1d, missing: fire")

@@ -13,7 +13,7 @@ pub const KINDS: [(&str, bool); 17] = [
     ("flatline", true),
     ("deadline", true),
     ("new_term", true),
-    ("cardinality", false),
+    ("cardinality", true),
     ("change", true),
     ("list", true),
     ("travel", true),

@@ -212,3 +212,112 @@ detect: { kind: change, fields: [ip, adress, ip, amount] }
        = a field of the platform's own must be declared first: [events] extra = ["…"]
     "#);
 }
+
+#[test]
+fn numbers_and_limits_that_no_subject_can_have_are_errors() {
+    insta::assert_snapshot!(complaints(r#"
+name: a
+topics: orders
+detect: { kind: cardinality, cardinality_field: card_id, timeframe: 1h, max_cardinality: 3 }
+---
+name: b
+topics: orders
+detect: { kind: cardinality, field: account_id, window: 1h, above: 3 }
+---
+name: c
+topics: orders
+detect: { kind: cardinality, field: card_id, window: 1h, above: 3, below: 1 }
+---
+name: d
+topics: orders
+detect: { kind: cardinality, field: card_id, window: 1h, below: 1 }
+---
+name: e
+topics: orders
+detect: { kind: cardinality, field: card_id, window: 1h, above: { by: channel, alipay: 3.5 } }
+---
+name: f
+topics: orders
+detect: { kind: cardinality, field: card_id, window: 1h, above: { by: channel, alipay: 3, default: 4 } }
+---
+name: g
+topics: orders
+group_by: [channel]
+detect: { kind: frequency, at_least: { by: channel, alipay: 3, default: 2 }, at_most: 2, window: 1h }
+---
+name: h
+topics: orders
+detect: { kind: frequency, at_least: 5000, distinct: ip, window: 1h }
+"#), @r"
+    error: a cardinality has no field `cardinality_field`
+     --> rules/x.yaml:4:30
+      |
+    4 | detect: { kind: cardinality, cardinality_field: card_id, timeframe: 1h, max_cardinality: 3 }
+      |                              ^^^^^^^^^^^^^^^^^
+      = it is called `field` here
+
+    error: a cardinality has no field `timeframe`
+     --> rules/x.yaml:4:58
+      |
+    4 | detect: { kind: cardinality, cardinality_field: card_id, timeframe: 1h, max_cardinality: 3 }
+      |                                                          ^^^^^^^^^
+      = it is called `window` here (a duration such as 10m)
+
+    error: a cardinality has no field `max_cardinality`
+     --> rules/x.yaml:4:73
+      |
+    4 | detect: { kind: cardinality, cardinality_field: card_id, timeframe: 1h, max_cardinality: 3 }
+      |                                                                         ^^^^^^^^^^^^^^^
+      = it is called `above` here
+
+    error: each subject has one `account_id`, since that is a part of it
+     --> rules/x.yaml:8:9
+      |
+    8 | detect: { kind: cardinality, field: account_id, window: 1h, above: 3 }
+      |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      = expected another `field`, or a `group_by` without it
+
+    error: a cardinality has either `above` or `below`
+      --> rules/x.yaml:12:68
+       |
+    12 | detect: { kind: cardinality, field: card_id, window: 1h, above: 3, below: 1 }
+       |                                                                    ^^^^^
+
+    error: fewer than 1 is silence
+      --> rules/x.yaml:16:65
+       |
+    16 | detect: { kind: cardinality, field: card_id, window: 1h, below: 1 }
+       |                                                                 ^
+       = a flatline finds that; here at least 2 are expected
+
+    error: a limit per value has no `default`
+      --> rules/x.yaml:20:67
+       |
+    20 | detect: { kind: cardinality, field: card_id, window: 1h, above: { by: channel, alipay: 3.5 } }
+       |                                                                   ^^
+
+    error: expected a whole number from 1 to 4095, found `3.5`
+      --> rules/x.yaml:20:88
+       |
+    20 | detect: { kind: cardinality, field: card_id, window: 1h, above: { by: channel, alipay: 3.5 } }
+       |                                                                                        ^^^
+
+    error: the limit depends on `channel`, which is not in the rule's subject
+      --> rules/x.yaml:24:9
+       |
+    24 | detect: { kind: cardinality, field: card_id, window: 1h, above: { by: channel, alipay: 3, default: 4 } }
+       |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+
+    error: no number is at least 3 and at most 2
+      --> rules/x.yaml:29:78
+       |
+    29 | detect: { kind: frequency, at_least: { by: channel, alipay: 3, default: 2 }, at_most: 2, window: 1h }
+       |                                                                              ^^^^^^^
+
+    error: more than 4096 different values are not told apart
+      --> rules/x.yaml:33:28
+       |
+    33 | detect: { kind: frequency, at_least: 5000, distinct: ip, window: 1h }
+       |                            ^^^^^^^^
+    ");
+}
