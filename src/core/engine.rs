@@ -198,7 +198,7 @@ impl Engine {
                 let starts = rule.topics.contains(event.event_type) && rule.filter.holds(event);
                 let subject = rule.groups.first().and_then(|group| subject_key(group, event));
                 let subject = subject.unwrap_or(Symbol::MISSING);
-                let ends_by_key = matches!(rule.detect, crate::core::rule::Detect::Deadline(_));
+                let ends_by_key = rule.detect.ends_by_key();
                 if let Some(watch) = &mut state.watches[place]
                     && (subject != Symbol::MISSING || ends_by_key)
                 {

@@ -10,9 +10,11 @@ pub mod deadline;
 pub mod frequency;
 pub mod limit;
 pub mod list;
+pub mod metric;
 pub mod new_term;
 pub mod parse;
 pub mod point;
+pub mod samples;
 pub mod scope;
 pub mod table;
 pub mod travel;
@@ -120,6 +122,7 @@ pub enum Detect {
     Travel(travel::Travel),
     Flatline(scope::Flatline),
     List(list::List),
+    Metric(metric::Metric),
 }
 
 impl Detect {
@@ -135,6 +138,7 @@ impl Detect {
             Self::Travel(_) => "travel",
             Self::Flatline(_) => "flatline",
             Self::List(_) => "list",
+            Self::Metric(_) => "metric",
         }
     }
 
@@ -144,6 +148,7 @@ impl Detect {
             Self::Frequency(detect) => detect.count.types(),
             Self::Ratio(detect) => detect.among.types(),
             Self::Deadline(detect) => detect.start.types(),
+            Self::Metric(detect) => detect.types(),
             Self::Any
             | Self::Cardinality(_)
             | Self::Change(_)
@@ -159,6 +164,7 @@ impl Detect {
         match self {
             Self::Frequency(detect) => detect.unless.as_ref().map_or(TypeSet::EMPTY, Condition::types),
             Self::Deadline(detect) => detect.end.types(),
+            Self::Metric(detect) => detect.ending_types(),
             Self::Any
             | Self::Cardinality(_)
             | Self::Change(_)
@@ -182,13 +188,22 @@ impl Detect {
             Self::Travel(detect) => detect.symbols(),
             Self::Flatline(detect) => detect.symbols(),
             Self::List(detect) => detect.symbols(),
+            Self::Metric(detect) => detect.symbols(),
         }
+    }
+
+    /// Whether what it waits for ends by a key of its own, with or without the subject's fields.
+    pub const fn ends_by_key(&self) -> bool {
+        matches!(self, Self::Deadline(_) | Self::Metric(metric::Metric { of: metric::Sampled::Pair(_), .. }))
     }
 
     /// Whether the condition lasts (the incident ends when it has been false for `keep_firing_for`), in contrast to
     /// kinds whose findings are points.
     pub const fn lasts(&self) -> bool {
-        matches!(self, Self::Frequency(_) | Self::Ratio(_) | Self::Flatline(_) | Self::Cardinality(_))
+        matches!(
+            self,
+            Self::Frequency(_) | Self::Ratio(_) | Self::Flatline(_) | Self::Cardinality(_) | Self::Metric(_)
+        )
     }
 }
 
@@ -197,6 +212,16 @@ impl Detect {
 pub enum Limit {
     One(Decimal),
     By { field: TextField, values: BTreeMap<String, Decimal>, default: Decimal },
+}
+
+impl Limit {
+    /// The field that it depends on.
+    pub fn field(&self) -> Option<TextField> {
+        match self {
+            Self::By { field, .. } => Some(*field),
+            Self::One(_) => None,
+        }
+    }
 }
 
 /// The life of a rule's incidents.
@@ -336,6 +361,7 @@ pub fn watch_for(rule: &Rule) -> Option<Box<dyn table::Watch>> {
             Box::new(deadline::DeadlineWatch::new(settings.clone(), grace, lateness))
         }
         Detect::Travel(settings) => Box::new(travel::TravelWatch::new(settings.clone(), grace, lateness)),
+        Detect::Metric(settings) => Box::new(metric::MetricWatch::new(settings.clone(), grace, lateness)),
         Detect::NewTerm(settings) => Box::new(new_term::NewTermWatch::new(settings.clone(), grace, lateness)),
         Detect::Ratio(_) | Detect::Flatline(_) => return None,
     })

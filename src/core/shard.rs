@@ -38,6 +38,7 @@ pub fn reach(rule: &Rule) -> Reach {
         Detect::Ratio(_) | Detect::Flatline(_) => Reach::Aggregated,
         Detect::Any
         | Detect::Cardinality(_)
+        | Detect::Metric(_)
         | Detect::Change(_)
         | Detect::List(_)
         | Detect::Frequency(_)

@@ -2,3 +2,4 @@
 
 pub mod bounds;
 pub mod geodesy;
+pub mod sketch;

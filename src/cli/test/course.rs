@@ -235,7 +235,10 @@ impl Run<'_> {
         let lasting = |rule: &Rule| match rule.detect {
             Detect::Ratio(_) => Some(LONGEST_STEP),
             Detect::Flatline(_) | Detect::Cardinality(_) => Some(Span::ZERO),
+            // What has begun is waited for as for a deadline; what merely leaves a window is not.
+            Detect::Metric(ref metric) if !metric.is_time() => Some(Span::ZERO),
             Detect::Any
+            | Detect::Metric(_)
             | Detect::Change(_)
             | Detect::List(_)
             | Detect::Frequency(_)
@@ -333,8 +336,11 @@ impl Run<'_> {
 fn undecided(rule: &Rule) -> Span {
     let within = match &rule.detect {
         Detect::Deadline(deadline) => deadline.within,
+        // The longest that something takes to grow too old.
+        Detect::Metric(metric) if metric.is_time() => metric.window,
         Detect::Any
         | Detect::Cardinality(_)
+        | Detect::Metric(_)
         | Detect::Change(_)
         | Detect::List(_)
         | Detect::Frequency(_)

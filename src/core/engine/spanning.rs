@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{Engine, take_judgements};
-use crate::core::event::{Event, Facts};
+use crate::core::event::{Event, Facts, Symbol};
 use crate::core::incident::cover::Cause;
 use crate::core::incident::{Affected, Finding, Key};
 use crate::core::rule::verdict::{Evidence, Judged, Verdict};
@@ -242,7 +242,9 @@ impl Engine {
         let at = event.time.max(state.now);
         let starts = rule.topics.contains(event.event_type) && rule.filter.holds(event);
         let subject = rule.groups.first().and_then(|group| subject_key(group, event));
-        if let (Some(watch), Some(subject)) = (&mut state.watches[place], subject) {
+        let ends_by_key = rule.detect.ends_by_key().then_some(Symbol::MISSING);
+        let starts = starts && subject.is_some();
+        if let (Some(watch), Some(subject)) = (&mut state.watches[place], subject.or(ends_by_key)) {
             let mut judged = std::mem::take(&mut self.judged);
             watch.observe(subject, starts, event, moment, &mut judged);
             self.take_rekeyed(index, rule, &judged, Some(event), at);

@@ -35,6 +35,9 @@ pub const CONFIDENCE: Decimal = Decimal::from_parts(99, 0, 0, false, 2);
 
 pub const FEWER_THAN: u32 = 1;
 
+/// A metric's: a window without a sample has no value.
+pub const METRIC_SAMPLES: u32 = 1;
+
 pub const NEW_TERM_WINDOW: Span = Span::from_mins(30 * 24 * 60);
 pub const CHANGE_WINDOW: Span = Span::from_mins(30 * 24 * 60);
 /// A subject of which less is known has nothing that could be new to it.

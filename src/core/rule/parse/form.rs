@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::super::{
-    Audience, Cover, Detect, IncidentPolicy, Limit, NoticePolicy, Rule, RuleState, Severity, TicketPolicy,
+    Audience, Cover, Detect, IncidentPolicy, NoticePolicy, Rule, RuleState, Severity, TicketPolicy,
 };
 use super::error::Place;
 use super::examples;
@@ -146,6 +146,7 @@ fn groups(
             Detect::Deadline(deadline) => Some(vec![vec![deadline.key]]),
             Detect::Any
             | Detect::Cardinality(_)
+            | Detect::Metric(_)
             | Detect::Change(_)
             | Detect::List(_)
             | Detect::Frequency(_)
@@ -346,6 +347,9 @@ fn agree(rule: &mut Rule, detect: &Range<usize>, reading: &mut Reading<'_>) {
         Detect::Frequency(detect) => ("count", starting(&detect.count)),
         Detect::Ratio(detect) => ("of", starting(&detect.among).and(detect.of.types())),
         Detect::Deadline(detect) => ("start", starting(&detect.start)),
+        Detect::Metric(metric) => metric
+            .pair()
+            .map_or_else(|| ("where", starting(&Condition::Always)), |pair| ("start", starting(&pair.start))),
         Detect::Any
         | Detect::Cardinality(_)
         | Detect::Change(_)
@@ -393,10 +397,8 @@ fn agree(rule: &mut Rule, detect: &Range<usize>, reading: &mut Reading<'_>) {
 /// The fields on whose values limits depend.
 fn limited_by(detect: &Detect) -> Vec<TextField> {
     match detect {
-        Detect::Ratio(ratio) => match &ratio.limit {
-            Limit::By { field, .. } => vec![*field],
-            Limit::One(_) => Vec::new(),
-        },
+        Detect::Ratio(ratio) => ratio.limit.field().into_iter().collect(),
+        Detect::Metric(metric) => metric.limit.field().into_iter().collect(),
         Detect::Frequency(frequency) => {
             let limits = frequency.at_least.iter().chain(&frequency.at_most);
             limits.filter_map(WholeLimit::field).collect()

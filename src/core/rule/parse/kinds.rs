@@ -4,6 +4,7 @@ mod cardinality;
 mod change;
 mod limits;
 mod list;
+mod metric;
 
 use rust_decimal::Decimal;
 
@@ -44,6 +45,7 @@ pub fn detect(node: &Node, topics: TypeSet, reading: &mut Reading<'_>) -> Option
         "travel" => travel(fields, reading).map(Detect::Travel),
         "flatline" => flatline(fields, reading).map(Detect::Flatline),
         "list" => list::list(fields, reading).map(Detect::List),
+        "metric" => metric::metric(fields, topics, reading).map(Detect::Metric),
         _ => {
             if words::KINDS.iter().any(|(known, _)| *known == kind) {
                 reading.report(&kind_node.span, format!("the kind `{kind}` is not supported yet"));

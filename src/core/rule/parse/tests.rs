@@ -5,6 +5,7 @@
 mod contradictions;
 mod kinds;
 mod messages;
+mod metric;
 
 use super::*;
 use crate::core::event::{EventType, Fault, Symbol, TextField, TypeSet};

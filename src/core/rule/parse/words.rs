@@ -7,7 +7,7 @@ pub const KINDS: [(&str, bool); 17] = [
     ("any", true),
     ("frequency", true),
     ("ratio", true),
-    ("metric", false),
+    ("metric", true),
     ("spike", false),
     ("baseline", false),
     ("flatline", true),

@@ -20,11 +20,19 @@ struct PerValue<T> {
 
 /// `20%`, or `{ by: channel, alipay: 10%, default: 20% }`.
 pub fn share_limit(node: &Node, reading: &mut Reading<'_>) -> Option<Limit> {
+    limit(node, reading, |node, reading| reading.share(node))
+}
+
+/// A decimal, or one for each value of a field.
+pub fn limit(
+    node: &Node,
+    reading: &mut Reading<'_>,
+    read: impl Fn(&Node, &mut Reading<'_>) -> Option<Decimal>,
+) -> Option<Limit> {
     if !matches!(node.value, Value::Map(_)) {
-        return reading.share(node).map(Limit::One);
+        return read(node, reading).map(Limit::One);
     }
-    let limits = per_value(node, reading, |node, reading| reading.share(node))?;
-    let PerValue::<Decimal> { field, values, default } = limits;
+    let PerValue { field, values, default } = per_value(node, reading, read)?;
     Some(Limit::By { field, values: values.into_iter().collect(), default })
 }
 

@@ -1,0 +1,142 @@
+//! The condition of a metric: the value of a window, and on which side of the limit it lies.
+
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive;
+
+use crate::core::event::{Event, Field, Symbol, TextField};
+use crate::core::rule::Limit;
+use crate::core::rule::samples::agg::{Agg, Asked, Room};
+use crate::core::rule::samples::judge::{Measure, Reading};
+use crate::core::rule::samples::series::Shape;
+use crate::core::rule::samples::watched::Watched;
+use crate::core::rule::verdict::Evidence;
+use crate::core::time::{Span, Time};
+
+use super::{Bound, Metric};
+
+/// A limit that is looked up by the symbol of the value that it depends on.
+#[derive(Clone, Debug)]
+pub struct LimitOf {
+    field: Option<TextField>,
+    values: Vec<(Symbol, Decimal)>,
+    default: Decimal,
+}
+
+impl LimitOf {
+    pub fn new(limit: &Limit) -> Self {
+        match limit {
+            Limit::One(limit) => Self { field: None, values: Vec::new(), default: *limit },
+            Limit::By { field, values, default } => {
+                let values = values.iter().map(|(value, limit)| (Symbol::of(value), *limit)).collect();
+                Self { field: Some(*field), values, default: *default }
+            }
+        }
+    }
+
+    pub fn of(&self, event: &Event<'_>) -> Symbol {
+        self.field.map_or(Symbol::MISSING, |field| event.symbol(field))
+    }
+
+    pub fn at(&self, value: Symbol) -> Decimal {
+        self.values.iter().find(|(known, _)| *known == value).map_or(self.default, |(_, limit)| *limit)
+    }
+}
+
+#[derive(Debug)]
+pub struct MetricMeasure {
+    agg: Agg,
+    shape: Shape,
+    leaves: [Span; 1],
+    bound: Bound,
+    limit: LimitOf,
+    min_samples: u64,
+    /// Samples are ages.
+    ages: bool,
+    drifts: bool,
+    /// What one is in the evidence: lengths of time are told in seconds.
+    unit: f64,
+    room: Room,
+}
+
+impl MetricMeasure {
+    pub fn new(settings: &Metric) -> Self {
+        Self {
+            agg: settings.agg,
+            shape: Shape::new(settings.agg, settings.window, settings.window),
+            leaves: [settings.window],
+            bound: settings.bound,
+            limit: LimitOf::new(&settings.limit),
+            min_samples: u64::from(settings.min_samples),
+            ages: settings.pair().is_some(),
+            drifts: settings.is_time(),
+            unit: if settings.is_time() { 1_000.0 } else { 1.0 },
+            room: Room::default(),
+        }
+    }
+
+    /// Whether the condition asks for little, so that a window that is not whole yet proves nothing.
+    fn asks_for_little(&self) -> bool {
+        matches!(self.bound, Bound::Below | Bound::AtMost)
+    }
+}
+
+impl Measure for MetricMeasure {
+    fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    fn leaves(&self) -> &[Span] {
+        &self.leaves
+    }
+
+    fn turns(&self) -> bool {
+        match self.bound {
+            Bound::Above | Bound::AtLeast => self.agg.rises_by_leaving(),
+            Bound::Below | Bound::AtMost | Bound::Equal | Bound::NotEqual => true,
+        }
+    }
+
+    fn drifts(&self) -> bool {
+        self.drifts
+    }
+
+    fn recovers(&self, reading: &Reading, by_event: bool) -> bool {
+        // That fewer things happen is no sign of health where the trouble was that many did.
+        reading.evidence.samples >= self.min_samples && (by_event || !self.agg.is_amount())
+    }
+
+    fn limit_of(&self, event: &Event<'_>) -> Symbol {
+        self.limit.of(event)
+    }
+
+    fn read(&mut self, watched: &mut Watched, time: Time) -> Reading {
+        let from = time - self.shape.reach;
+        let asked = Asked { from, to: time, now: time, ages: self.ages, which: 0 };
+        let tally = self.room.tally(&self.shape, &mut watched.series, asked);
+        let limit = self.limit.at(watched.limit_of);
+        let value = tally.value.filter(|_| tally.samples >= self.min_samples);
+        let holds = value.is_some_and(|value| self.bound.holds(value, limit))
+            && (!self.asks_for_little()
+                || watched.series.begun(&self.shape, time) + self.shape.reach <= time);
+        let number = |number: Decimal| number.to_f64().unwrap_or(0.0) / self.unit;
+        let evidence = Evidence {
+            value: tally.value.map_or(0.0, number),
+            limit: number(limit),
+            samples: tally.samples,
+            approximate: tally.approximate,
+        };
+        Reading { holds, evidence }
+    }
+}
+
+/// The value of an event as a sample; [`None`]: it is none.
+pub fn sample_of(field: Option<Field>, event: &Event<'_>) -> Option<Decimal> {
+    match field {
+        None => Some(Decimal::ZERO),
+        Some(Field::Number(field)) => event.number(field),
+        Some(Field::Text(field)) => Some(event.symbol(field))
+            .filter(|value| *value != Symbol::MISSING)
+            .map(|value| Decimal::from(value.0)),
+        Some(Field::Type | Field::Fault | Field::Time | Field::ExpiresAt) => None,
+    }
+}
