@@ -1,6 +1,7 @@
 //! What the engine promises, told as rules, events and the effects that follow.
 
 mod covering;
+mod kinds;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -167,6 +168,17 @@ fn an_event_that_arrives_late_and_shows_that_it_was_never_true_withdraws_and_cor
 }
 
 #[test]
+fn an_event_that_disproves_one_finding_after_the_other_withdraws_them_all() {
+    let mut failures: Vec<(i64, &str)> =
+        [0, 10, 20, 30].map(|second| (second, "order.failed a1 fault=channel")).to_vec();
+    failures.push((15, "order.delivered a1"));
+    let lines = run(&rules(FAILING), &failures, 600);
+    let expected = ["ticket.withdrawn failing a1", "notice corrected delivery_was_fine a1"];
+    assert!(expected.iter().all(|end| lines.iter().any(|line| line.ends_with(end))), "{lines:#?}");
+    assert!(!lines.iter().any(|line| line.contains("resolved")), "{lines:#?}");
+}
+
+#[test]
 fn trouble_that_returns_within_the_cooldown_reopens_the_ticket_and_after_it_opens_another() {
     let mut events = Vec::new();
     for start in [0, 1_000, 20_000] {
@@ -280,43 +292,45 @@ fn restoring_a_checkpoint_at_any_point_changes_nothing() {
         run(&rules, &events.iter().map(|(second, text)| (*second, text.as_str())).collect::<Vec<_>>(), 2_500);
     assert!(whole.iter().any(|line| line.contains("not-delivered")), "{whole:#?}");
     for cut in (0..events.len()).step_by(23) {
-        let mut store = BTreeMap::new();
-        let mut engine = Engine::new(Arc::clone(&rules), &[0]);
-        let mut lines = Vec::new();
-        let mut now = Time::MIN;
-        let feed = |engine: &mut Engine, number: usize, now: &mut Time, lines: &mut Vec<String>| {
-            let (second, written) = &events[number];
-            let mut event = event(number, *second, written);
-            *now = (*now).max(event.time);
-            engine.observe(0, &mut event, *now);
-            engine.advance_scope(*now);
-            lines.extend(engine.drain_effects().map(|effect| line(&effect)));
-        };
-        for number in 0..events.len() {
-            if number == cut || number == cut / 2 {
-                engine.drain_changes(&mut |record: Record<'_>| {
-                    let key = (record.shard, record.key.to_vec());
-                    match record.value {
-                        Some(value) => drop(store.insert(key, value.to_vec())),
-                        None => drop(store.remove(&key)),
-                    }
-                });
-                engine = Engine::new(Arc::clone(&rules), &[0]);
-                for ((shard, key), value) in &store {
-                    assert_eq!(engine.restore(*shard, key, value), Ok(Restored::Kept));
-                }
-            }
-            feed(&mut engine, number, &mut now, &mut lines);
-        }
-        for second in 0..=2_500 {
-            if at(second) > now {
-                engine.advance(0, at(second));
-                engine.advance_scope(at(second));
-                lines.extend(engine.drain_effects().map(|effect| line(&effect)));
-            }
-        }
+        let lines = run_restored(&rules, &events, 2_500, cut);
         assert_eq!(lines, whole, "restored after {cut} events");
     }
+}
+
+/// As [`run`], with an engine that is put back from its checkpoint after so many events, and after half of them.
+fn run_restored(rules: &Arc<RuleSet>, events: &[(i64, String)], until: i64, cut: usize) -> Vec<String> {
+    let mut store = BTreeMap::new();
+    let mut engine = Engine::new(Arc::clone(rules), &[0]);
+    let mut lines = Vec::new();
+    let mut now = Time::MIN;
+    for (number, (second, written)) in events.iter().enumerate() {
+        if number == cut || number == cut / 2 {
+            engine.drain_changes(&mut |record: Record<'_>| {
+                let key = (record.shard, record.key.to_vec());
+                match record.value {
+                    Some(value) => drop(store.insert(key, value.to_vec())),
+                    None => drop(store.remove(&key)),
+                }
+            });
+            engine = Engine::new(Arc::clone(rules), &[0]);
+            for ((shard, key), value) in &store {
+                assert_eq!(engine.restore(*shard, key, value), Ok(Restored::Kept));
+            }
+        }
+        let mut event = event(number, *second, written);
+        now = now.max(event.time);
+        engine.observe(0, &mut event, now);
+        engine.advance_scope(now);
+        lines.extend(engine.drain_effects().map(|effect| line(&effect)));
+    }
+    for second in 0..=until {
+        if at(second) > now {
+            engine.advance(0, at(second));
+            engine.advance_scope(at(second));
+            lines.extend(engine.drain_effects().map(|effect| line(&effect)));
+        }
+    }
+    lines
 }
 
 /// Random numbers that are the same on every run.

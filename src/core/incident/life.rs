@@ -105,6 +105,7 @@ impl Incident {
 
     /// What is remembered anew when the trouble comes back.
     fn again(&mut self, finding: &Finding<'_>) {
+        self.reopened = true;
         self.since = finding.since;
         self.started_at = finding.started_at.min(finding.since);
         self.findings.clear();
@@ -144,7 +145,7 @@ impl Incident {
         }
         match self.phase {
             // The trouble has not come back after all; what was told of it before is as true as it was.
-            Phase::Open if self.was_reopened() => self.end(rule, EndReason::Quiet, at, effects),
+            Phase::Open if self.reopened => self.end(rule, EndReason::Quiet, at, effects),
             Phase::Open => {
                 self.phase = Phase::Withdrawn { at };
                 self.timer = Some(at + AFTERLIFE);
@@ -155,11 +156,6 @@ impl Incident {
             Phase::Pending { .. } | Phase::Waiting { .. } | Phase::Joined { .. } => self.phase = Phase::Gone,
             Phase::Ended { .. } | Phase::Withdrawn { .. } | Phase::Gone => {}
         }
-    }
-
-    /// Whether the trouble had ended before, and has come back.
-    fn was_reopened(&self) -> bool {
-        self.since > self.opened_at
     }
 
     /// The condition is false since a moment; the incident ends once that has lasted.

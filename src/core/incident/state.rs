@@ -62,6 +62,8 @@ pub struct Incident {
     pub since: Time,
     pub started_at: Time,
     pub opened_at: Time,
+    /// It had ended before, and has come back.
+    pub(super) reopened: bool,
     pub evidence: Evidence,
     /// Steps written so far.
     pub revision: u32,
@@ -106,6 +108,7 @@ impl Incident {
             since: finding.since,
             started_at: finding.started_at.min(finding.since),
             opened_at: finding.at,
+            reopened: false,
             evidence: finding.evidence,
             revision: 0,
             known_revision,
@@ -162,7 +165,7 @@ impl Incident {
         writer.float(self.evidence.value);
         writer.float(self.evidence.limit);
         writer.unsigned(self.evidence.samples);
-        writer.bool(self.evidence.approximate);
+        writer.byte(u8::from(self.evidence.approximate) | u8::from(self.reopened) << 1);
         writer.unsigned(u64::from(self.revision));
         writer.unsigned(u64::from(self.known_revision));
         writer.unsigned(self.findings.len() as u64);
@@ -193,12 +196,12 @@ impl Incident {
         let facts = reader.option(Facts::decode)?.map(Box::new);
         let [since, started_at, opened_at, last_finding] =
             [reader.time()?, reader.time()?, reader.time()?, reader.time()?];
-        let evidence = Evidence {
-            value: reader.float()?,
-            limit: reader.float()?,
-            samples: reader.unsigned()?,
-            approximate: reader.bool()?,
-        };
+        let (value, limit, samples) = (reader.float()?, reader.float()?, reader.unsigned()?);
+        let flags = reader.byte()?;
+        if flags > 0b11 {
+            return Err(CorruptState);
+        }
+        let evidence = Evidence { value, limit, samples, approximate: flags & 1 != 0 };
         let revision = reader.unsigned32()?;
         let known_revision = reader.unsigned32()?;
         let mut findings = Vec::new();
@@ -216,6 +219,7 @@ impl Incident {
             since,
             started_at,
             opened_at,
+            reopened: flags & 2 != 0,
             evidence,
             revision,
             known_revision,

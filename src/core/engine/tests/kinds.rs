@@ -1,0 +1,120 @@
+//! The kinds that look at values, through the engine: within a shard and over several, from finding to ticket.
+
+use super::*;
+
+const VALUES: &str = "
+name: blocked
+topics: logins
+group_by: [ip]
+detect: { kind: list, field: ip, in: [10.0.0.0/8] }
+incident: { close_after: 10m, cooldown: 0s }
+---
+name: few-addresses
+topics: logins
+group_by: [device_id]
+detect: { kind: cardinality, field: ip, window: 2m, below: 2 }
+keep_firing_for: 1m
+incident: { cooldown: 0s }
+---
+name: few-devices
+topics: logins
+detect: { kind: cardinality, field: device_id, window: 2m, below: 2 }
+keep_firing_for: 1m
+incident: { cooldown: 0s }
+notice: { template: few, to: account }
+---
+name: many-accounts
+topics: logins
+group_by: [device_id]
+detect: { kind: cardinality, field: account_id, window: 2m, above: { by: device_id, d1: 1, default: 2 } }
+keep_firing_for: 1m
+incident: { cooldown: 0s }
+---
+name: moved
+topics: logins
+detect: { kind: change, fields: [device_id, ip], window: 5m }
+incident: { close_after: 10m, cooldown: 0s }
+---
+name: payee
+topics: logins
+where: 'type == \"account.payee_changed\"'
+detect: { kind: any }
+incident: { close_after: 10m, cooldown: 0s }
+";
+
+/// Logins that now and then come from another device or address.
+fn logins(random: &mut Random, count: usize, length: i64) -> Vec<(i64, String)> {
+    let mut events: Vec<(i64, String)> = (0..count)
+        .map(|_| {
+            let kind = if random.below(20) == 0 { "account.payee_changed" } else { "login.succeeded" };
+            let account = random.below(4);
+            let device = if random.below(5) == 0 { random.below(4) } else { account };
+            let ip = if random.below(5) == 0 { random.below(4) } else { 0 };
+            let network = if random.below(12) == 0 { 10 } else { 11 };
+            (random.below(length), format!("{kind} a{account} device_id=d{device} ip={network}.0.0.{ip}"))
+        })
+        .collect();
+    events.sort();
+    events
+}
+
+#[test]
+fn what_comes_true_when_nothing_happens_is_told_of_the_subject_it_is_about() {
+    let events = [
+        (0, "login.succeeded a1 device_id=d1 ip=11.0.0.1"),
+        (50, "login.succeeded a1 device_id=d2 ip=11.0.0.1"),
+        (110, "login.succeeded a1 device_id=d2 ip=11.0.0.1"),
+    ];
+    let lines = run(&rules(VALUES), &events, 240);
+    let of = |rule: &str| lines.iter().filter(|line| line.contains(rule)).cloned().collect::<Vec<_>>();
+    assert_eq!(of("few-devices")[0], "125 ticket.opened few-devices a1 since 120");
+    assert!(lines.contains(&"125 notice opened few a1".to_owned()), "{lines:#?}");
+    assert_eq!(of("few-addresses"), ["175 ticket.opened few-addresses d2 since 170"]);
+    assert_eq!(of("moved"), ["50 ticket.opened moved a1 since 50"]);
+}
+
+#[test]
+fn restoring_them_at_any_point_changes_nothing() {
+    let rules = rules(VALUES);
+    let mut random = Random(11);
+    let events = logins(&mut random, 150, 2_400);
+    let borrowed: Vec<(i64, &str)> = events.iter().map(|(second, text)| (*second, text.as_str())).collect();
+    let whole = run(&rules, &borrowed, 4_000);
+    for rule in rules.rules.iter().map(|rule| rule.name.as_str()) {
+        let count =
+            |step: &str| whole.iter().filter(|line| line.contains(&format!("{step} {rule} "))).count();
+        let (opened, resolved) = (count("ticket.opened"), count("ticket.resolved"));
+        assert!(opened > 1 && resolved == opened, "{rule}: {opened} opened, {resolved} resolved");
+    }
+    for cut in (0..events.len()).step_by(13) {
+        assert_eq!(run_restored(&rules, &events, 4_000, cut), whole, "restored after {cut} events");
+    }
+}
+
+#[test]
+fn the_order_of_arrival_within_the_lateness_leaves_the_same_incidents() {
+    let rules = rules(VALUES);
+    let (mut incidents, mut withdrawals) = (BTreeMap::new(), 0);
+    for seed in 0..60 {
+        let mut random = Random(seed);
+        let events: Vec<(usize, i64, String)> = (0..)
+            .zip(logins(&mut random, 150, 3_000))
+            .map(|(number, (second, text))| (number, second, text))
+            .collect();
+        let (expected, _) = settled(&rules, &events);
+        let mut arriving: Vec<_> =
+            events.iter().map(|event| (event.1 + random.below(100), event.clone())).collect();
+        arriving.sort_by_key(|(arrival, event)| (*arrival, event.0));
+        let arriving: Vec<_> = arriving.into_iter().map(|(_, event)| event).collect();
+        let (standing, withdrawn) = settled(&rules, &arriving);
+        assert_eq!(without_counterpart(&standing, &expected), Vec::<&Standing>::new(), "seed {seed}");
+        assert_eq!(without_counterpart(&expected, &standing), Vec::<&Standing>::new(), "seed {seed}");
+        for (name, ..) in &standing {
+            *incidents.entry(name.split(' ').next().unwrap().to_owned()).or_insert(0) += 1;
+        }
+        withdrawals += withdrawn;
+    }
+    assert_eq!(incidents.len(), rules.rules.len(), "{incidents:?}");
+    assert!(incidents.values().all(|count| *count >= 100), "too easy: {incidents:?}");
+    assert!(withdrawals >= 20, "too easy: {withdrawals} withdrawals");
+}
