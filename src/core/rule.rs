@@ -16,6 +16,7 @@ pub mod parse;
 pub mod point;
 pub mod samples;
 pub mod scope;
+pub mod spike;
 pub mod table;
 pub mod travel;
 pub mod verdict;
@@ -123,6 +124,7 @@ pub enum Detect {
     Flatline(scope::Flatline),
     List(list::List),
     Metric(metric::Metric),
+    Spike(spike::Spike),
 }
 
 impl Detect {
@@ -139,6 +141,7 @@ impl Detect {
             Self::Flatline(_) => "flatline",
             Self::List(_) => "list",
             Self::Metric(_) => "metric",
+            Self::Spike(_) => "spike",
         }
     }
 
@@ -149,6 +152,7 @@ impl Detect {
             Self::Ratio(detect) => detect.among.types(),
             Self::Deadline(detect) => detect.start.types(),
             Self::Metric(detect) => detect.types(),
+            Self::Spike(detect) => detect.types(),
             Self::Any
             | Self::Cardinality(_)
             | Self::Change(_)
@@ -172,6 +176,7 @@ impl Detect {
             | Self::NewTerm(_)
             | Self::Travel(_)
             | Self::Flatline(_)
+            | Self::Spike(_)
             | Self::List(_) => TypeSet::EMPTY,
         }
     }
@@ -189,6 +194,7 @@ impl Detect {
             Self::Flatline(detect) => detect.symbols(),
             Self::List(detect) => detect.symbols(),
             Self::Metric(detect) => detect.symbols(),
+            Self::Spike(detect) => detect.symbols(),
         }
     }
 
@@ -361,6 +367,7 @@ pub fn watch_for(rule: &Rule) -> Option<Box<dyn table::Watch>> {
             Box::new(deadline::DeadlineWatch::new(settings.clone(), grace, lateness))
         }
         Detect::Travel(settings) => Box::new(travel::TravelWatch::new(settings.clone(), grace, lateness)),
+        Detect::Spike(settings) => Box::new(spike::SpikeWatch::new(settings.clone(), grace, lateness)),
         Detect::Metric(settings) => Box::new(metric::MetricWatch::new(settings.clone(), grace, lateness)),
         Detect::NewTerm(settings) => Box::new(new_term::NewTermWatch::new(settings.clone(), grace, lateness)),
         Detect::Ratio(_) | Detect::Flatline(_) => return None,

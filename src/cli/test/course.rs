@@ -234,7 +234,7 @@ impl Run<'_> {
     fn belongs(&self, effect: &Effect, end: Time, opened_now: &mut BTreeSet<IncidentId>) -> bool {
         let lasting = |rule: &Rule| match rule.detect {
             Detect::Ratio(_) => Some(LONGEST_STEP),
-            Detect::Flatline(_) | Detect::Cardinality(_) => Some(Span::ZERO),
+            Detect::Flatline(_) | Detect::Cardinality(_) | Detect::Spike(_) => Some(Span::ZERO),
             // What has begun is waited for as for a deadline; what merely leaves a window is not.
             Detect::Metric(ref metric) if !metric.is_time() => Some(Span::ZERO),
             Detect::Any
@@ -341,6 +341,7 @@ fn undecided(rule: &Rule) -> Span {
         Detect::Any
         | Detect::Cardinality(_)
         | Detect::Metric(_)
+        | Detect::Spike(_)
         | Detect::Change(_)
         | Detect::List(_)
         | Detect::Frequency(_)

@@ -18,7 +18,7 @@ use super::Limit;
 use super::condition::Condition;
 use super::samples::Agg;
 
-pub use measure::{LimitOf, MetricMeasure};
+pub use measure::{LimitOf, MetricMeasure, sample_of};
 pub use watch::MetricWatch;
 
 /// The settings of a metric rule.

@@ -37,6 +37,10 @@ pub const FEWER_THAN: u32 = 1;
 
 /// A metric's: a window without a sample has no value.
 pub const METRIC_SAMPLES: u32 = 1;
+/// A spike's: from fewer events, a few more are soon several times as many.
+pub const MIN_REFERENCE: u32 = 10;
+/// A spike's: a fall may be one to nothing at all.
+pub const MIN_CURRENT: u32 = 0;
 
 pub const NEW_TERM_WINDOW: Span = Span::from_mins(30 * 24 * 60);
 pub const CHANGE_WINDOW: Span = Span::from_mins(30 * 24 * 60);

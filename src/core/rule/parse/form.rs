@@ -147,6 +147,7 @@ fn groups(
             Detect::Any
             | Detect::Cardinality(_)
             | Detect::Metric(_)
+            | Detect::Spike(_)
             | Detect::Change(_)
             | Detect::List(_)
             | Detect::Frequency(_)
@@ -347,6 +348,7 @@ fn agree(rule: &mut Rule, detect: &Range<usize>, reading: &mut Reading<'_>) {
         Detect::Frequency(detect) => ("count", starting(&detect.count)),
         Detect::Ratio(detect) => ("of", starting(&detect.among).and(detect.of.types())),
         Detect::Deadline(detect) => ("start", starting(&detect.start)),
+        Detect::Spike(detect) => ("count", starting(&detect.count)),
         Detect::Metric(metric) => metric
             .pair()
             .map_or_else(|| ("where", starting(&Condition::Always)), |pair| ("start", starting(&pair.start))),

@@ -5,6 +5,7 @@ mod change;
 mod limits;
 mod list;
 mod metric;
+mod spike;
 
 use rust_decimal::Decimal;
 
@@ -46,6 +47,7 @@ pub fn detect(node: &Node, topics: TypeSet, reading: &mut Reading<'_>) -> Option
         "flatline" => flatline(fields, reading).map(Detect::Flatline),
         "list" => list::list(fields, reading).map(Detect::List),
         "metric" => metric::metric(fields, topics, reading).map(Detect::Metric),
+        "spike" => spike::spike(fields, reading).map(Detect::Spike),
         _ => {
             if words::KINDS.iter().any(|(known, _)| *known == kind) {
                 reading.report(&kind_node.span, format!("the kind `{kind}` is not supported yet"));

@@ -6,6 +6,7 @@ mod contradictions;
 mod kinds;
 mod messages;
 mod metric;
+mod spike;
 
 use super::*;
 use crate::core::event::{EventType, Fault, Symbol, TextField, TypeSet};

@@ -8,7 +8,7 @@ pub const KINDS: [(&str, bool); 17] = [
     ("frequency", true),
     ("ratio", true),
     ("metric", true),
-    ("spike", false),
+    ("spike", true),
     ("baseline", false),
     ("flatline", true),
     ("deadline", true),
