@@ -15,4 +15,6 @@ pub mod incident;
 pub mod rule;
 pub mod shard;
 pub mod stats;
+#[cfg(test)]
+pub mod tests;
 pub mod time;

@@ -162,9 +162,12 @@ impl<'a> Reader<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::tests::seeded;
     use proptest::prelude::*;
 
     proptest! {
+        #![proptest_config(seeded(ProptestConfig::default()))]
+
         #[test]
         fn what_was_written_is_read_back(number: u64, signed: i64, float: f64, text: String, flag: Option<bool>) {
             let mut bytes = Vec::new();

@@ -19,7 +19,7 @@ const ASKED_BY_ALL: [&str; 1] = ["clock"];
 
 /// Inside the core, from the innermost part on: each may name those before it and those of its own line.
 const CORE: [&[&str]; 6] = [
-    &["by_shard", "time"],
+    &["by_shard", "tests", "time"],
     &["codec", "event", "stats"],
     &["effect", "rule"],
     &["clock"],
@@ -200,6 +200,22 @@ fn tests_neither_sleep_nor_are_left_out() {
         offenders.extend(ignored.map(|(_, place)| format!("{place}: ignored")));
     }
     assert_none(offenders, "tests that sleep or are left out");
+}
+
+#[test]
+fn cases_that_are_drawn_are_drawn_from_a_fixed_seed() {
+    let mut offenders = Vec::new();
+    for source in ours() {
+        for (opening, follows) in
+            [("proptest! {", "#![proptest_config(seeded("), ("TestRunner::new(", "seeded(")]
+        {
+            let places = source.code.match_indices(opening);
+            let drawn =
+                places.filter(|(at, _)| !source.code[at + opening.len()..].trim_start().starts_with(follows));
+            offenders.extend(drawn.map(|(at, _)| format!("{}:{}", source.path, source.line_of(at))));
+        }
+    }
+    assert_none(offenders, "cases of no fixed seed (`core::tests::seeded`)");
 }
 
 #[test]

@@ -138,6 +138,7 @@ impl SpareBlocks {
 
 #[cfg(test)]
 mod tests {
+    use crate::core::tests::seeded;
     use proptest::prelude::*;
 
     use super::*;
@@ -168,6 +169,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(seeded(ProptestConfig::default()))]
+
         #[test]
         fn records_come_out_whole_and_in_order(
             steps in prop::collection::vec(prop::option::weighted(0.6, owned()), 1..200),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use crate::core::tests::seeded;
 use proptest::prelude::*;
 
 use super::*;
@@ -74,7 +75,7 @@ fn changes() -> impl Strategy<Value = Vec<(u32, u8, Option<Vec<u8>>)>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(seeded(ProptestConfig { cases: 24, ..ProptestConfig::default() }))]
 
     #[test]
     fn checkpoints_compactions_and_restarts_give_what_the_naive_map_holds(

@@ -1,5 +1,6 @@
 //! What decoding accepts, in which words it refuses, and that nothing makes it fall over.
 
+use crate::core::tests::seeded;
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 
@@ -333,6 +334,8 @@ fn json() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    #![proptest_config(seeded(ProptestConfig::default()))]
+
     #[test]
     fn no_bytes_make_it_panic(payload in prop::collection::vec(any::<u8>(), 0..200)) {
         reject(payload);

@@ -230,6 +230,7 @@ pub(super) fn coordinate(value: Scalar<'_>) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use crate::core::tests::seeded;
     use proptest::prelude::*;
 
     use super::*;
@@ -329,6 +330,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(seeded(ProptestConfig::default()))]
+
         #[test]
         fn the_short_way_reads_instants_as_the_library_does(
             millis in 946_684_800_000_i64..4_102_444_800_000, offset in -14 * 60..14 * 60_i32

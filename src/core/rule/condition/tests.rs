@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use crate::core::tests::seeded;
 use proptest::prelude::*;
 
 use super::lower::lower;
@@ -361,6 +362,8 @@ fn arbitrary_source() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    #![proptest_config(seeded(ProptestConfig::default()))]
+
     #[test]
     fn the_lowered_form_says_what_the_written_one_says(
         source in arbitrary_source(),

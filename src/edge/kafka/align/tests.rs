@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::core::tests::seeded;
 use proptest::prelude::*;
 
 use super::*;
@@ -169,6 +170,8 @@ fn a_partition_ends_at_the_last_record_at_a_gap_after_it_and_where_it_is_to_stop
 }
 
 proptest! {
+    #![proptest_config(seeded(ProptestConfig::default()))]
+
     #[test]
     fn whatever_the_interleaving_nothing_is_lost_doubled_or_read_too_far_ahead(
         steps in proptest::collection::vec((0_usize..6, 1..30_usize, 0..60_i64), 1..120)

@@ -11,6 +11,7 @@ use crate::core::event::TextField::{AccountId, Channel, Product, Region};
 use crate::core::rule::scope::{Expected, Ratio, Side};
 use crate::core::rule::verdict::Verdict;
 use crate::core::rule::{Detect, Limit, Rule};
+use crate::core::tests::seeded;
 use crate::core::time::{Span, Time};
 
 const LATENESS: i64 = 20_000;
@@ -131,7 +132,7 @@ fn rules() -> Vec<Rule> {
 fn settled_findings_are_those_of_judging_each_step_once_from_all_events() {
     let rules = rules();
     let tallies: Vec<(Cell<u32>, Cell<u32>)> = rules.iter().map(|_| Default::default()).collect();
-    let mut runner = TestRunner::new(Config { cases: 64, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(seeded(Config { cases: 64, ..Config::default() }));
     let strategy = (arrivals(), 0..rules.len(), 1..4u32, proptest::collection::vec(any::<u8>(), 1..80));
     let result = runner.run(&strategy, |(arrivals, which, shards, chances)| {
         let rule = &rules[which];
