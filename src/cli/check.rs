@@ -168,7 +168,7 @@ fn lint(loaded: &LoadedRule) -> Vec<RuleError> {
             let said = format!("there is no template `{template}` among the shipped ones");
             warn(place, said, &help);
         }
-        if notice.corrected.is_none() && matches!(rule.detect, Detect::Deadline(_)) {
+        if notice.corrected.is_none() && matches!(rule.detect, Detect::Deadline(_) | Detect::Reconcile(_)) {
             warn(
                 name,
                 format!("`{}` tells customers, and has no word for them when it was wrong", rule.name),

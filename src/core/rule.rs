@@ -14,6 +14,7 @@ pub mod metric;
 pub mod new_term;
 pub mod parse;
 pub mod point;
+pub mod reconcile;
 pub mod samples;
 pub mod scope;
 pub mod spike;
@@ -124,6 +125,7 @@ pub enum Detect {
     Flatline(scope::Flatline),
     List(list::List),
     Metric(metric::Metric),
+    Reconcile(reconcile::Reconcile),
     Spike(spike::Spike),
 }
 
@@ -141,6 +143,7 @@ impl Detect {
             Self::Flatline(_) => "flatline",
             Self::List(_) => "list",
             Self::Metric(_) => "metric",
+            Self::Reconcile(_) => "reconcile",
             Self::Spike(_) => "spike",
         }
     }
@@ -152,6 +155,7 @@ impl Detect {
             Self::Ratio(detect) => detect.among.types(),
             Self::Deadline(detect) => detect.start.types(),
             Self::Metric(detect) => detect.types(),
+            Self::Reconcile(detect) => detect.types(),
             Self::Spike(detect) => detect.types(),
             Self::Any
             | Self::Cardinality(_)
@@ -169,6 +173,7 @@ impl Detect {
             Self::Frequency(detect) => detect.unless.as_ref().map_or(TypeSet::EMPTY, Condition::types),
             Self::Deadline(detect) => detect.end.types(),
             Self::Metric(detect) => detect.ending_types(),
+            Self::Reconcile(detect) => detect.ending_types(),
             Self::Any
             | Self::Cardinality(_)
             | Self::Change(_)
@@ -194,6 +199,7 @@ impl Detect {
             Self::Flatline(detect) => detect.symbols(),
             Self::List(detect) => detect.symbols(),
             Self::Metric(detect) => detect.symbols(),
+            Self::Reconcile(detect) => detect.symbols(),
             Self::Spike(detect) => detect.symbols(),
         }
     }
@@ -316,6 +322,7 @@ pub struct RuleSet {
 impl RuleSet {
     pub fn new(mut rules: Vec<Rule>) -> Self {
         rules.sort_by(|one, other| one.name.cmp(&other.name));
+        reconcile::yielding::yield_to_deadlines(&mut rules);
         Self { rules }
     }
 
@@ -369,6 +376,7 @@ pub fn watch_for(rule: &Rule) -> Option<Box<dyn table::Watch>> {
         Detect::Travel(settings) => Box::new(travel::TravelWatch::new(settings.clone(), grace, lateness)),
         Detect::Spike(settings) => Box::new(spike::SpikeWatch::new(settings.clone(), grace, lateness)),
         Detect::Metric(settings) => Box::new(metric::MetricWatch::new(settings.clone(), grace, lateness)),
+        Detect::Reconcile(settings) => settings.watch(grace, lateness),
         Detect::NewTerm(settings) => Box::new(new_term::NewTermWatch::new(settings.clone(), grace, lateness)),
         Detect::Ratio(_) | Detect::Flatline(_) => return None,
     })

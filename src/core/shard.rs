@@ -39,6 +39,7 @@ pub fn reach(rule: &Rule) -> Reach {
         Detect::Any
         | Detect::Cardinality(_)
         | Detect::Metric(_)
+        | Detect::Reconcile(_)
         | Detect::Spike(_)
         | Detect::Change(_)
         | Detect::List(_)

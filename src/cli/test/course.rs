@@ -243,6 +243,7 @@ impl Run<'_> {
             | Detect::List(_)
             | Detect::Frequency(_)
             | Detect::Deadline(_)
+            | Detect::Reconcile(_)
             | Detect::NewTerm(_)
             | Detect::Travel(_) => None,
         };
@@ -336,6 +337,7 @@ impl Run<'_> {
 fn undecided(rule: &Rule) -> Span {
     let within = match &rule.detect {
         Detect::Deadline(deadline) => deadline.within,
+        Detect::Reconcile(reconcile) if reconcile.check.is_absence() => reconcile.within,
         // The longest that something takes to grow too old.
         Detect::Metric(metric) if metric.is_time() => metric.window,
         Detect::Any
@@ -345,6 +347,7 @@ fn undecided(rule: &Rule) -> Span {
         | Detect::Change(_)
         | Detect::List(_)
         | Detect::Frequency(_)
+        | Detect::Reconcile(_)
         | Detect::NewTerm(_)
         | Detect::Travel(_) => Span::ZERO,
         Detect::Ratio(_) | Detect::Flatline(_) => LONGEST_STEP,

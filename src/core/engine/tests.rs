@@ -2,6 +2,7 @@
 
 mod covering;
 mod kinds;
+mod reconciling;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -34,6 +35,10 @@ fn event(number: usize, second: i64, written: &str) -> Event<'static> {
         let (name, value) = word.split_once('=').unwrap();
         if name == "fault" {
             event.fault = Fault::parse(value).unwrap();
+            continue;
+        }
+        if name == "expires_at" {
+            event.expires_at = Some(at(value.parse().unwrap()));
             continue;
         }
         let field = TextField::ALL.into_iter().find(|field| field.as_str() == name).unwrap();

@@ -18,6 +18,7 @@ mod words;
 mod yaml;
 
 use super::Rule;
+pub use defaults::WAIT;
 pub use error::{Place, RuleError, Source};
 pub use examples::RuleTest;
 use fields::Reading;

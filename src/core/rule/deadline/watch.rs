@@ -16,6 +16,8 @@ const MOST_PENDING: usize = 1 << 22;
 /// Ends that are remembered in a shard. Above it the oldest go: a start that arrives after its end by more than they
 /// reach back is then taken for unended.
 const MOST_RECENT: usize = 1 << 20;
+/// The same where ends usually come first.
+const MOST_SURE: usize = 1 << 22;
 const PENDING: u8 = b'p';
 const OVERDUE: u8 = b'o';
 const RECENT: u8 = b'r';
@@ -26,6 +28,10 @@ pub struct DeadlineWatch {
     settings: Deadline,
     grace: Span,
     lateness: Span,
+    /// How long before its start an end still meets it.
+    back: Span,
+    /// Nothing is awaited after a start whose end may be among those that were given up.
+    only_where_sure: bool,
     pending: PendingSet,
     overdue: OverdueSet,
     /// Ends by key: for starts that arrive after them.
@@ -41,11 +47,21 @@ impl DeadlineWatch {
             settings,
             grace,
             lateness,
+            back: lateness,
+            only_where_sure: false,
             overdue: OverdueSet::default(),
             ends: Recent::new(MOST_RECENT),
             not_watched: 0,
             scratch: Vec::new(),
         }
+    }
+
+    /// An end meets a start that comes up to `back` after it. Where that is the usual order (`only_where_sure`), a start
+    /// whose end may have been given up is not watched; it is counted.
+    #[must_use]
+    pub fn looking_back(self, back: Span, only_where_sure: bool) -> Self {
+        let most = if only_where_sure { MOST_SURE } else { MOST_RECENT };
+        Self { back: back.max(self.lateness), only_where_sure, ends: Recent::new(most), ..self }
     }
 
     fn limit(&self, start: Time) -> Time {
@@ -54,11 +70,11 @@ impl DeadlineWatch {
 
     /// Whether an end at `end` is in time for a start at `start`.
     fn meets(&self, start: Time, end: Time) -> bool {
-        start - self.lateness <= end && end < self.limit(start)
+        start - self.back <= end && end < self.limit(start)
     }
 
     fn end(&mut self, key: Symbol, time: Time, moment: Moment, out: &mut Vec<Judged>) {
-        let wanted = moment.settled - self.lateness;
+        let wanted = moment.settled - self.back;
         if time >= wanted {
             self.ends.mark(key, time, wanted);
         }
@@ -114,7 +130,7 @@ impl DeadlineWatch {
                 }
             }
             Some(_) => {}
-            None if self.pending.len() >= MOST_PENDING => {
+            None if self.pending.len() >= MOST_PENDING || self.is_unsure(time) => {
                 self.not_watched += 1;
                 return;
             }
@@ -125,8 +141,12 @@ impl DeadlineWatch {
     }
 
     fn is_met(&mut self, key: Symbol, start: Time) -> bool {
-        let (from, limit) = (start - self.lateness, self.limit(start));
+        let (from, limit) = (start - self.back, self.limit(start));
         self.ends.times(key).any(|end| from <= end && end < limit)
+    }
+
+    fn is_unsure(&self, start: Time) -> bool {
+        self.only_where_sure && self.ends.reaches_back_to() > start - self.back
     }
 
     fn pending_of(&mut self, key: Symbol, subject: Symbol, event: &Event<'_>) -> Pending {
@@ -209,7 +229,7 @@ impl Watch for DeadlineWatch {
     }
 
     fn sweep(&mut self, moment: Moment) {
-        self.ends.forget(moment.settled - self.lateness);
+        self.ends.forget(moment.settled - self.back);
         self.pending.sweep();
         self.overdue.sweep(self.settings.within, self.lateness, moment.settled);
     }

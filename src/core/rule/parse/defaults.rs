@@ -1,6 +1,6 @@
 //! What is meant by what a rule leaves out. Every default of the rule language stands here and nowhere else.
 //!
-//! Defaults that depend on other fields: `group_by` is the key of a deadline and `[account_id]` for the other kinds that are
+//! Defaults that depend on other fields: `group_by` is the key of a deadline, what a reconcile check is about, and `[account_id]` for the other kinds that are
 //! about one account; `key` is `order_id`, or `account_id` in a rule over logins only; `notice.to` is `account` where the
 //! subject has one, else `affected`; `ticket.category` is the rule's name with underscores; `incident.wait` is zero where
 //! nothing can cover the rule; `incident.cooldown_max` is at least `cooldown`.
@@ -9,6 +9,7 @@ use rust_decimal::Decimal;
 
 use crate::core::time::Span;
 
+use super::super::reconcile::Check;
 use super::super::{RuleState, Severity};
 
 pub const STATE: RuleState = RuleState::Active;
@@ -41,6 +42,17 @@ pub const METRIC_SAMPLES: u32 = 1;
 pub const MIN_REFERENCE: u32 = 10;
 /// A spike's: a fall may be one to nothing at all.
 pub const MIN_CURRENT: u32 = 0;
+
+/// Of a reconcile. What is missing is soon missed; what is there once too often may turn up much later: a payment that is told
+/// of again within the day, an order paid from an old page, a key that came back with the next delivery of stock.
+pub const fn reconciled_within(check: Check) -> Span {
+    match check {
+        Check::PaidWithoutKey | Check::KeyWithoutPayment => Span::from_mins(10),
+        Check::ManyKeys | Check::PaymentAfterExpiry => Span::from_mins(24 * 60),
+        Check::DeliveredAfterRefund => Span::from_mins(7 * 24 * 60),
+        Check::KeySoldTwice => Span::from_mins(30 * 24 * 60),
+    }
+}
 
 pub const NEW_TERM_WINDOW: Span = Span::from_mins(30 * 24 * 60);
 pub const CHANGE_WINDOW: Span = Span::from_mins(30 * 24 * 60);

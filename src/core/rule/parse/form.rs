@@ -13,6 +13,7 @@ use super::{LoadedRule, Origin, defaults, kinds, version};
 use crate::core::event::{TextField, Topic, TypeSet};
 use crate::core::rule::condition::Condition;
 use crate::core::rule::limit::WholeLimit;
+use crate::core::rule::reconcile::Check;
 use crate::core::rule::scope::Expected;
 use crate::core::time::Span;
 
@@ -136,7 +137,13 @@ fn groups(
     reading: &mut Reading<'_>,
 ) -> Option<Vec<Vec<TextField>>> {
     match (fields.take("group_by"), fields.take("slices")) {
-        (Some(node), None) => Some(vec![reading.text_fields(node)?]),
+        (Some(node), None) => {
+            let group = reading.text_fields(node)?;
+            if let Some(Detect::Reconcile(reconcile)) = detect {
+                fixed_subject(node, &group, reconcile.check, reading);
+            }
+            Some(vec![group])
+        }
         (None, Some(node)) => slices(node, detect, reading),
         (Some(_), Some(_)) => {
             reading.report(&fields.key_span("slices"), "a rule has either `group_by` or `slices`");
@@ -144,6 +151,7 @@ fn groups(
         }
         (None, None) => match detect? {
             Detect::Deadline(deadline) => Some(vec![vec![deadline.key]]),
+            Detect::Reconcile(reconcile) => Some(vec![vec![reconcile.check.subject()]]),
             Detect::Any
             | Detect::Cardinality(_)
             | Detect::Metric(_)
@@ -158,6 +166,18 @@ fn groups(
                 None
             }
         },
+    }
+}
+
+/// A check is about one thing, whatever else a rule would like to group by.
+fn fixed_subject(node: &Node, group: &[TextField], check: Check, reading: &mut Reading<'_>) {
+    let subject = check.subject();
+    if group != [subject] {
+        reading.report_help(
+            &node.span,
+            format!("the check {} is about `{subject}` alone", check.as_str()),
+            format!("leave `group_by` out, or write `group_by: [{subject}]`"),
+        );
     }
 }
 
@@ -349,6 +369,7 @@ fn agree(rule: &mut Rule, detect: &Range<usize>, reading: &mut Reading<'_>) {
         Detect::Ratio(detect) => ("of", starting(&detect.among).and(detect.of.types())),
         Detect::Deadline(detect) => ("start", starting(&detect.start)),
         Detect::Spike(detect) => ("count", starting(&detect.count)),
+        Detect::Reconcile(detect) => ("check", starting(&Condition::TypeIn(detect.types()))),
         Detect::Metric(metric) => metric
             .pair()
             .map_or_else(|| ("where", starting(&Condition::Always)), |pair| ("start", starting(&pair.start))),

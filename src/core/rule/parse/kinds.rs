@@ -5,6 +5,7 @@ mod change;
 mod limits;
 mod list;
 mod metric;
+mod reconcile;
 mod spike;
 
 use rust_decimal::Decimal;
@@ -47,6 +48,7 @@ pub fn detect(node: &Node, topics: TypeSet, reading: &mut Reading<'_>) -> Option
         "flatline" => flatline(fields, reading).map(Detect::Flatline),
         "list" => list::list(fields, reading).map(Detect::List),
         "metric" => metric::metric(fields, topics, reading).map(Detect::Metric),
+        "reconcile" => reconcile::reconcile(fields, reading).map(Detect::Reconcile),
         "spike" => spike::spike(fields, reading).map(Detect::Spike),
         _ => {
             if words::KINDS.iter().any(|(known, _)| *known == kind) {

@@ -6,6 +6,7 @@ mod contradictions;
 mod kinds;
 mod messages;
 mod metric;
+mod reconcile;
 mod spike;
 
 use super::*;
@@ -93,7 +94,7 @@ fn the_fields_of_every_rule_are_read() {
     assert_eq!(rule.incident.cooldown, Span::from_mins(3 * 24 * 60));
     assert_eq!(rule.incident.cooldown_max, rule.incident.cooldown, "never shorter than the cooldown");
     assert_eq!(rule.incident.resolve_on, [TextField::AccountId, TextField::Product]);
-    assert_eq!(rule.incident.wait, defaults::WAIT);
+    assert_eq!(rule.incident.wait, WAIT);
     let covers = &rule.incident.covered_by;
     assert_eq!((covers[0].rule.as_str(), &covers[0].equal), ("channel-success-drop", &None));
     assert_eq!(covers[1].equal, Some(vec![TextField::Product]));

@@ -19,14 +19,15 @@ pub const KINDS: [(&str, bool); 17] = [
     ("travel", true),
     ("login_risk", false),
     ("sequence", false),
-    ("reconcile", false),
+    ("reconcile", true),
     ("correlation", false),
 ];
 
 /// Other systems' names of fields, ours, and what differs in meaning.
-const FIELDS: [(&str, &str, &str); 57] = [
+const FIELDS: [(&str, &str, &str); 58] = [
     ("num_events", "at_least", "the window is not emptied after a finding unless `reset: true`"),
     ("timeframe", "window", "a duration such as 10m"),
+    ("window", "within", "a duration such as 10m"),
     ("timespan", "window", ""),
     ("windowMinutes", "window", "a duration such as 10m; its far edge does not count"),
     ("query_key", "group_by", "a list of fields"),

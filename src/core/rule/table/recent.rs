@@ -85,6 +85,15 @@ impl Recent {
         self.dropped
     }
 
+    /// The time from which on all marks are still there: at the bound that of the oldest one, as far as they came in order.
+    pub fn reaches_back_to(&self) -> Time {
+        if self.len() < self.most {
+            return Time::MIN;
+        }
+        let restored = self.restored.iter().min().map(|(_, time, _)| *time);
+        restored.or_else(|| self.marks.front().map(|mark| self.time_of(mark))).unwrap_or(Time::MIN)
+    }
+
     /// Remembers a key. Marks before `settled` are forgotten on the way.
     pub fn mark(&mut self, key: Symbol, time: Time, settled: Time) {
         self.take_restored();
@@ -334,6 +343,9 @@ mod tests {
         assert_eq!((recent.len(), recent.dropped()), (100, 50));
         assert_eq!(sorted(&mut recent, 50), []);
         assert_eq!(sorted(&mut recent, 51), [at(50)]);
+        assert_eq!(recent.reaches_back_to(), at(50));
+        recent.forget(at(51));
+        assert_eq!(recent.reaches_back_to(), Time::MIN, "what went before is not wanted any more");
     }
 
     #[test]
