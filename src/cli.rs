@@ -14,6 +14,7 @@ mod simulate;
 mod status;
 mod test;
 mod ticket;
+mod timeline;
 mod version;
 
 use std::io::{self, Write};

@@ -8,12 +8,12 @@ use assert_cmd::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
-const OK: i32 = 0;
-const FAILED: i32 = 1;
-const USAGE: i32 = 2;
+pub const OK: i32 = 0;
+pub const FAILED: i32 = 1;
+pub const USAGE: i32 = 2;
 const LINT: i32 = 3;
 
-const GOOD_RULE: &str = r#"name: repeated-topup-failures
+pub const GOOD_RULE: &str = r#"name: repeated-topup-failures
 summary: An account keeps failing to top up
 owner: payments
 topics: orders
@@ -33,22 +33,22 @@ tests:
 "#;
 
 /// What a call said and how it ended.
-struct Said {
-    code: Option<i32>,
-    out: String,
-    err: String,
+pub struct Said {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
 }
 
 impl Said {
     #[track_caller]
-    fn ended(self, code: i32) -> Self {
+    pub fn ended(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "stdout:\n{}\nstderr:\n{}", self.out, self.err);
         self
     }
 
     /// What was said on either stream: the findings of `check` and `test` are their data.
     #[track_caller]
-    fn reports(self, words: &[&str]) -> Self {
+    pub fn reports(self, words: &[&str]) -> Self {
         let all = format!("{}{}", self.out, self.err);
         for word in words {
             assert!(all.contains(word), "{word:?} is missing in:\n{all}");
@@ -57,7 +57,7 @@ impl Said {
     }
 
     #[track_caller]
-    fn names(self, words: &[&str]) -> Self {
+    pub fn names(self, words: &[&str]) -> Self {
         for word in words {
             assert!(
                 self.err.contains(word),
@@ -70,11 +70,11 @@ impl Said {
     }
 }
 
-fn forewarn(arguments: &[&str]) -> Said {
+pub fn forewarn(arguments: &[&str]) -> Said {
     fed(arguments, "")
 }
 
-fn fed(arguments: &[&str], input: &str) -> Said {
+pub fn fed(arguments: &[&str], input: &str) -> Said {
     let output = Command::new(env!("CARGO_BIN_EXE_forewarn"))
         .args(arguments)
         .env_clear()
@@ -86,7 +86,7 @@ fn fed(arguments: &[&str], input: &str) -> Said {
 }
 
 /// A folder with one file; the folder goes when the value does.
-fn written(name: &str, text: &str) -> (TempDir, String) {
+pub fn written(name: &str, text: &str) -> (TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
     let path: PathBuf = folder.path().join(name);
     fs::write(&path, text).unwrap();

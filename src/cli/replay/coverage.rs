@@ -6,9 +6,12 @@ use std::fmt;
 use compact_str::CompactString;
 use serde_json::{Value, json};
 
-use crate::core::event::{Event, TextField};
+use crate::core::effect::Stage;
+use crate::core::engine::Observed;
+use crate::core::event::{Event, EventType, TextField};
 use crate::core::time::{Span, Time};
-use crate::delivery::notice::Notice;
+use crate::delivery::notice::{Decision, Notice};
+use crate::delivery::store::Planned;
 
 /// A complaint belongs to what its account was told within this time before or after it.
 const BELONGS_WITHIN: Span = Span::from_mins(7 * 24 * 60);
@@ -31,14 +34,28 @@ pub struct CoverageFigures {
 }
 
 impl Coverage {
-    pub fn complaint(&mut self, event: &Event<'_>) {
+    /// Takes note of a complaint; other events do not matter.
+    pub fn event(&mut self, event: &Event<'_>, observed: Observed) {
+        if event.event_type == EventType::ComplaintFiled && observed != Observed::Duplicate {
+            self.complaint(event);
+        }
+    }
+
+    /// Takes note of a message about trouble.
+    pub fn planned(&mut self, planned: &Planned) {
+        if let Some(notice) = told(planned) {
+            self.told(planned.effect.at, notice);
+        }
+    }
+
+    fn complaint(&mut self, event: &Event<'_>) {
         let text = |field| event.text(field).map(CompactString::from);
         if let Some(account) = text(TextField::AccountId) {
             self.complaints.push((event.time, account, text(TextField::OrderId)));
         }
     }
 
-    pub fn told(&mut self, at: Time, notice: &Notice) {
+    fn told(&mut self, at: Time, notice: &Notice) {
         let order = notice.facts.text(TextField::OrderId).map(CompactString::from);
         self.told.entry(notice.account_id.clone()).or_default().push((at, order));
     }
@@ -69,7 +86,13 @@ impl Coverage {
     }
 
     pub fn figures(&self) -> Value {
-        let CoverageFigures { complaints, told_before, told_late, never_told, lead_median_s } = self.counts();
+        self.counts().as_json()
+    }
+}
+
+impl CoverageFigures {
+    pub fn as_json(&self) -> Value {
+        let Self { complaints, told_before, told_late, never_told, lead_median_s } = self;
         json!({
             "complaints": complaints, "told_before": told_before, "told_late": told_late,
             "never_told": never_told, "lead_median_s": lead_median_s,
@@ -77,7 +100,7 @@ impl Coverage {
     }
 }
 
-fn median(sorted: &[f64]) -> Option<f64> {
+pub(super) fn median(sorted: &[f64]) -> Option<f64> {
     let middle = sorted.len() / 2;
     let upper = sorted.get(middle)?;
     if sorted.len() % 2 == 1 {
@@ -85,6 +108,14 @@ fn median(sorted: &[f64]) -> Option<f64> {
     }
     let lower = sorted.get(middle.checked_sub(1)?)?;
     Some(f64::midpoint(*lower, *upper))
+}
+
+/// Whether a decision is a message about trouble, the kind that counts as having told somebody.
+pub(super) fn told(planned: &Planned) -> Option<&Notice> {
+    match &planned.decision {
+        Some(Decision::Send { notice, .. }) if notice.stage == Stage::Opened => Some(notice),
+        _ => None,
+    }
 }
 
 impl fmt::Display for Coverage {

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::core::effect::{EffectKind, Stage, Subject, TicketStep};
+use crate::core::effect::{EffectKind, Subject, TicketStep};
 use crate::core::time::Time;
 use crate::delivery::notice::{Decision, Notice};
 use crate::delivery::store::Planned;
 
 use super::coverage::Coverage;
+use super::play::Counts;
 
 /// How effects are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -20,31 +20,21 @@ pub enum Format {
     Json,
 }
 
-/// Counts of what happened to the events.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Counts {
-    pub events: u64,
-    pub rejected: BTreeMap<&'static str, u64>,
-    pub late: u64,
-    pub duplicates: u64,
-    pub effects: BTreeMap<&'static str, u64>,
-}
-
 /// Writes effects as they are decided.
 pub(super) struct Printer<W> {
     out: W,
     format: Format,
-    pub(super) counts: Counts,
+    counts: BTreeMap<&'static str, u64>,
 }
 
 impl<W: Write> Printer<W> {
     pub(super) fn new(out: W, format: Format) -> Self {
-        Self { out, format, counts: Counts::default() }
+        Self { out, format, counts: BTreeMap::new() }
     }
 
     pub(super) fn print(&mut self, planned: &Planned) -> io::Result<()> {
         let Some((name, line)) = line_of(planned) else { return Ok(()) };
-        *self.counts.effects.entry(name).or_default() += 1;
+        *self.counts.entry(name).or_default() += 1;
         match self.format {
             Format::Json => {
                 serde_json::to_writer(&mut self.out, &line)?;
@@ -54,8 +44,9 @@ impl<W: Write> Printer<W> {
         }
     }
 
-    pub(super) fn summarize(&mut self, coverage: &Coverage) -> io::Result<()> {
-        let Counts { events, rejected, late, duplicates, effects } = &self.counts;
+    pub(super) fn summarize(&mut self, counts: &Counts, coverage: &Coverage) -> io::Result<()> {
+        let Counts { events, rejected, late, duplicates } = counts;
+        let effects = &self.counts;
         match self.format {
             Format::Json => {
                 let summary = json!({ "summary": {
@@ -65,11 +56,7 @@ impl<W: Write> Printer<W> {
                 writeln!(self.out, "{summary}")?;
             }
             Format::Text => {
-                let rejected: u64 = rejected.values().sum();
-                writeln!(
-                    self.out,
-                    "\n{events} events, {rejected} rejected, {late} late, {duplicates} duplicates"
-                )?;
+                writeln!(self.out, "\n{counts}")?;
                 for (name, count) in effects {
                     writeln!(self.out, "{count:>8}  {name}")?;
                 }
@@ -80,13 +67,13 @@ impl<W: Write> Printer<W> {
     }
 }
 
-fn subject_json(subject: &Subject) -> Value {
+pub(super) fn subject_json(subject: &Subject) -> Value {
     Value::Object(
         subject.0.iter().map(|(name, value)| (name.to_string(), Value::from(value.as_str()))).collect(),
     )
 }
 
-fn time_json(time: Time) -> Value {
+pub(super) fn time_json(time: Time) -> Value {
     Value::from(time.to_string())
 }
 
@@ -196,12 +183,4 @@ fn text_of(name: &str, line: &Map<String, Value>) -> String {
         }
     }
     written
-}
-
-/// Whether a decision is a message about trouble, the kind that counts as having told somebody.
-pub(super) fn told(planned: &Planned) -> Option<&Notice> {
-    match &planned.decision {
-        Some(Decision::Send { notice, .. }) if notice.stage == Stage::Opened => Some(notice),
-        _ => None,
-    }
 }

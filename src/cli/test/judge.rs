@@ -6,7 +6,7 @@ use crate::core::rule::parse::examples::{Expectation, Expected, When};
 use crate::core::time::Time;
 
 use super::course::{Course, Happened, Told, What};
-use super::report::{ago, shown_subject};
+use crate::cli::timeline::{ago, shown_subject};
 
 /// Which happening answers which expectation, and what is wrong.
 pub(super) struct Judgement {

@@ -1,43 +1,17 @@
 //! A failed test in words: what was expected and did not happen, with its place in the file; what happened and was not
 //! expected; and the course of events in which both stand.
 
-use crate::core::effect::Subject;
 use crate::core::engine::Observed;
 use crate::core::rule::parse::RuleTest;
 use crate::core::time::Time;
 
+use crate::cli::timeline::{ago, flush, shown_subject};
+
 use super::course::{Course, Happened, Told, What};
 use super::judge::Judgement;
 
-/// Events in a row that are shown without leaving some out.
-const EVENTS_IN_A_ROW: usize = 12;
 /// Lines of a course that are shown without leaving some out.
 const LINES: usize = 100;
-
-/// A moment, from the test's start: `7m`, `1h30m`, `-2d`.
-pub(super) fn ago(time: Time, start: Time) -> String {
-    let mut rest = time.since(start).as_millis();
-    let mut text = String::new();
-    if rest < 0 {
-        text.push('-');
-        rest = -rest;
-    }
-    if rest == 0 {
-        return "0s".to_owned();
-    }
-    for (millis, unit) in [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")] {
-        if rest >= millis {
-            text.push_str(&format!("{}{unit}", rest / millis));
-            rest %= millis;
-        }
-    }
-    text
-}
-
-pub(super) fn shown_subject(subject: &Subject) -> String {
-    let pairs: Vec<String> = subject.0.iter().map(|(name, value)| format!("{name}: {value}")).collect();
-    format!("{{ {} }}", pairs.join(", "))
-}
 
 /// Everything about a failed test.
 pub(super) fn failure(test: &RuleTest, course: &Course, judgement: &Judgement) -> String {
@@ -114,20 +88,6 @@ fn shortened(mut lines: Vec<String>) -> Vec<String> {
     lines.push(format!("    … {left_out} more lines"));
     lines.extend(end);
     lines
-}
-
-/// Writes a row of events, a long one without its middle.
-fn flush(row: &mut Vec<String>, lines: &mut Vec<String>, width: usize) {
-    let half = EVENTS_IN_A_ROW / 2;
-    if row.len() <= EVENTS_IN_A_ROW {
-        lines.append(row);
-        return;
-    }
-    let left_out = row.len() - 2 * half;
-    lines.extend(row.drain(..half));
-    lines.push(format!("    {:>width$}  … {left_out} more events", ""));
-    lines.extend(row.drain(left_out..));
-    row.clear();
 }
 
 fn words(what: &What, start: Time) -> String {
