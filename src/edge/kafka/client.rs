@@ -152,8 +152,8 @@ impl Cluster {
                 set("fetch.wait.max.ms", "10");
                 // Small pieces of every partition in turn keep the partitions close to each other in a backlog, and
                 // what is fetched ahead stays small beside the state.
-                set("fetch.message.max.bytes", "262144");
-                set("queued.min.messages", "20000");
+                set("fetch.message.max.bytes", "65536");
+                set("queued.min.messages", "5000");
                 set("queued.max.messages.kbytes", "16384");
             }
         }
