@@ -19,8 +19,9 @@ use crate::core::incident::cover::Cause;
 use crate::core::incident::{self, Affected, Finding, Incidents, Key, KnownIncident, Outcome};
 use crate::core::rule::scope::judge::ScopeJudge;
 use crate::core::rule::scope::slice_key;
+use crate::core::rule::table::Overheard;
 use crate::core::rule::verdict::{Judged, Verdict};
-use crate::core::rule::{Rule, RuleSet, RuleState, subject_key};
+use crate::core::rule::{Rule, RuleSet, RuleState, subject_key, subject_key_of};
 use crate::core::shard::{REKEYED, Reach, Scratch, Shard, reach, topics_of};
 use crate::core::time::{Span, Time};
 
@@ -60,6 +61,8 @@ struct Plan {
     topics: Vec<u8>,
     /// For each event type the rules that it may concern.
     by_type: Vec<Vec<u16>>,
+    /// For each rule those that hear its findings.
+    listeners: Vec<Vec<u16>>,
     shortest_lateness: Span,
 }
 
@@ -105,12 +108,21 @@ impl Plan {
                     .collect()
             })
             .collect();
+        let hears = |rule: &Rule, name: &str| {
+            rule.state != RuleState::Paused && rule.detect.hears().any(|heard| heard == name)
+        };
+        let listening = |name: &str| {
+            let rules = (0..).zip(&rules.rules).filter(|(_, rule)| hears(rule, name));
+            rules.map(|(index, _)| index).collect()
+        };
+        let listeners = rules.rules.iter().map(|rule| listening(&rule.name)).collect();
         let identity = TextSet::of(TextField::Id).or(TextSet::of(TextField::AccountId));
         Self {
             symbols: rules.symbols().or(identity),
             reaches: rules.rules.iter().map(reach).collect(),
             topics: rules.rules.iter().map(topics_of).collect(),
             by_type,
+            listeners,
             shortest_lateness: rules
                 .rules
                 .iter()
@@ -253,6 +265,56 @@ impl Engine {
         take_judgements(state, index, rule, judged, event, at, &self.scope.causes, &mut self.effects, join);
         if let Some(due) = state.incidents.next_due() {
             state.next_due = state.next_due.min(due);
+        }
+        if self.plan.listeners.get(usize::from(index)).is_some_and(|listeners| !listeners.is_empty()) {
+            self.spread(shard, index, rule, judged, event, at);
+        }
+    }
+
+    /// Lets the rules that wait for another one's findings hear them. No circle of rules is ever loaded.
+    fn spread(
+        &mut self,
+        shard: u32,
+        index: u16,
+        rule: &Rule,
+        judged: &[Judged],
+        event: Option<&Event<'_>>,
+        at: Time,
+    ) {
+        let rules = Arc::clone(&self.rules);
+        let listeners = self.plan.listeners.get(usize::from(index)).cloned().unwrap_or_default();
+        for Judged { subject, verdict } in judged {
+            let (since, withdrawn) = match *verdict {
+                Verdict::Found { since, .. } => (since, false),
+                Verdict::Withdrawn { since } => (since, true),
+                Verdict::Cleared { .. } | Verdict::Resolved { .. } | Verdict::Joined { .. } => continue,
+            };
+            for listener in &listeners {
+                let place = usize::from(*listener);
+                let Some(listening) = rules.rules.get(place) else { continue };
+                let Some(state) = self.shards.get_mut(shard) else { return };
+                let stored =
+                    state.watches[usize::from(index)].as_ref().and_then(|watch| watch.facts(*subject));
+                let of_event = || {
+                    let event = event?;
+                    let facts = Facts::of(event);
+                    // A late event may show that a later one was a finding; then only their subject is the same.
+                    let group = rule.groups.first().map_or(&[][..], Vec::as_slice);
+                    Some(if event.time == since { facts } else { facts.only(group) })
+                };
+                let Some(facts) = stored.cloned().or_else(of_event) else { continue };
+                let group = listening.groups.first().map_or(&[][..], Vec::as_slice);
+                let Some(heard_by) = subject_key_of(group, |field| facts.text(field)) else { continue };
+                let moment = state.moment(listening, self.plan.topics[place], None);
+                let Some(watch) = &mut state.watches[place] else { continue };
+                let heard = Overheard { rule: &rule.name, since, withdrawn, facts: &facts };
+                let mut out = Vec::new();
+                watch.overhear(heard_by, &heard, moment, &mut out);
+                if !out.is_empty() {
+                    self.take_local(shard, *listener, listening, &out, event, at);
+                }
+                self.note_due(shard, place);
+            }
         }
     }
 

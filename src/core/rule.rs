@@ -6,6 +6,7 @@
 pub mod cardinality;
 pub mod change;
 pub mod condition;
+pub mod correlation;
 pub mod deadline;
 pub mod frequency;
 pub mod limit;
@@ -17,6 +18,7 @@ pub mod point;
 pub mod reconcile;
 pub mod samples;
 pub mod scope;
+pub mod sequence;
 pub mod spike;
 pub mod table;
 pub mod travel;
@@ -67,6 +69,11 @@ impl Rule {
             .all(|group| group.iter().any(|field| matches!(field, TextField::AccountId | TextField::OrderId)))
     }
 
+    /// Whether it is found in the shard of its account or order, and not in sums over all shards.
+    pub fn is_judged_in_shards(&self) -> bool {
+        self.is_local() && !matches!(self.detect, Detect::Ratio(_) | Detect::Flatline(_))
+    }
+
     /// Event types that the rule must see at all, for any of its roles.
     pub fn types(&self) -> TypeSet {
         let mut types = self.topics.and(self.filter.types()).and(self.detect.types());
@@ -103,6 +110,18 @@ pub fn subject_key(group: &[TextField], event: &Event<'_>) -> Option<Symbol> {
     Some(key)
 }
 
+/// [`subject_key`] of values that are at hand as texts.
+pub fn subject_key_of<'a>(
+    group: &[TextField],
+    text: impl Fn(TextField) -> Option<&'a str>,
+) -> Option<Symbol> {
+    let mut key = Symbol(0x51);
+    for field in group {
+        key = key.with(Symbol::of(text(*field)?));
+    }
+    Some(key)
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RuleState {
     Active,
@@ -117,6 +136,7 @@ pub enum Detect {
     Any,
     Cardinality(cardinality::Cardinality),
     Change(change::Change),
+    Correlation(correlation::Correlation),
     Frequency(frequency::Frequency),
     Ratio(scope::Ratio),
     Deadline(deadline::Deadline),
@@ -126,6 +146,7 @@ pub enum Detect {
     List(list::List),
     Metric(metric::Metric),
     Reconcile(reconcile::Reconcile),
+    Sequence(sequence::Sequence),
     Spike(spike::Spike),
 }
 
@@ -135,6 +156,7 @@ impl Detect {
             Self::Any => "any",
             Self::Cardinality(_) => "cardinality",
             Self::Change(_) => "change",
+            Self::Correlation(_) => "correlation",
             Self::Frequency(_) => "frequency",
             Self::Ratio(_) => "ratio",
             Self::Deadline(_) => "deadline",
@@ -144,6 +166,7 @@ impl Detect {
             Self::List(_) => "list",
             Self::Metric(_) => "metric",
             Self::Reconcile(_) => "reconcile",
+            Self::Sequence(_) => "sequence",
             Self::Spike(_) => "spike",
         }
     }
@@ -156,6 +179,8 @@ impl Detect {
             Self::Deadline(detect) => detect.start.types(),
             Self::Metric(detect) => detect.types(),
             Self::Reconcile(detect) => detect.types(),
+            Self::Sequence(detect) => detect.types(),
+            Self::Correlation(_) => TypeSet::EMPTY,
             Self::Spike(detect) => detect.types(),
             Self::Any
             | Self::Cardinality(_)
@@ -177,18 +202,20 @@ impl Detect {
             Self::Any
             | Self::Cardinality(_)
             | Self::Change(_)
+            | Self::Correlation(_)
             | Self::Ratio(_)
             | Self::NewTerm(_)
             | Self::Travel(_)
             | Self::Flatline(_)
             | Self::Spike(_)
+            | Self::Sequence(_)
             | Self::List(_) => TypeSet::EMPTY,
         }
     }
 
     fn symbols(&self) -> TextSet {
         match self {
-            Self::Any => TextSet::EMPTY,
+            Self::Any | Self::Correlation(_) => TextSet::EMPTY,
             Self::Cardinality(detect) => detect.symbols(),
             Self::Change(detect) => detect.symbols(),
             Self::Frequency(detect) => detect.symbols(),
@@ -200,8 +227,19 @@ impl Detect {
             Self::List(detect) => detect.symbols(),
             Self::Metric(detect) => detect.symbols(),
             Self::Reconcile(detect) => detect.symbols(),
+            Self::Sequence(detect) => detect.symbols(),
             Self::Spike(detect) => detect.symbols(),
         }
+    }
+
+    /// The rules whose findings it hears.
+    pub fn hears(&self) -> impl Iterator<Item = &str> {
+        let heard = match self {
+            Self::Sequence(detect) => detect.findings.as_slice(),
+            Self::Correlation(detect) => detect.of.as_slice(),
+            _ => &[],
+        };
+        heard.iter().map(|heard| heard.rule.as_str())
     }
 
     /// Whether what it waits for ends by a key of its own, with or without the subject's fields.
@@ -377,6 +415,12 @@ pub fn watch_for(rule: &Rule) -> Option<Box<dyn table::Watch>> {
         Detect::Spike(settings) => Box::new(spike::SpikeWatch::new(settings.clone(), grace, lateness)),
         Detect::Metric(settings) => Box::new(metric::MetricWatch::new(settings.clone(), grace, lateness)),
         Detect::Reconcile(settings) => settings.watch(grace, lateness),
+        Detect::Correlation(settings) => {
+            Box::new(sequence::PatternWatch::new(settings.clone(), grace, lateness))
+        }
+        Detect::Sequence(settings) => {
+            Box::new(sequence::PatternWatch::new(settings.clone(), grace, lateness))
+        }
         Detect::NewTerm(settings) => Box::new(new_term::NewTermWatch::new(settings.clone(), grace, lateness)),
         Detect::Ratio(_) | Detect::Flatline(_) => return None,
     })

@@ -45,6 +45,8 @@ pub fn reach(rule: &Rule) -> Reach {
         | Detect::List(_)
         | Detect::Frequency(_)
         | Detect::Deadline(_)
+        | Detect::Sequence(_)
+        | Detect::Correlation(_)
         | Detect::NewTerm(_)
         | Detect::Travel(_) => {
             if rule.is_local() {

@@ -8,7 +8,8 @@ use assert_cmd::Command;
 use crate::source::repository;
 
 /// Kinds whose section carries a whole rule with tests.
-const SHOWN: [&str; 7] = ["any", "list", "change", "cardinality", "metric", "reconcile", "spike"];
+const SHOWN: [&str; 9] =
+    ["any", "list", "change", "cardinality", "metric", "reconcile", "spike", "sequence", "correlation"];
 
 /// The YAML blocks of the page that are rules with tests, by the name of the rule.
 fn examples() -> BTreeMap<String, String> {

@@ -245,6 +245,8 @@ impl Run<'_> {
             | Detect::Deadline(_)
             | Detect::Reconcile(_)
             | Detect::NewTerm(_)
+            | Detect::Sequence(_)
+            | Detect::Correlation(_)
             | Detect::Travel(_) => None,
         };
         let slack = self.rules.find(&effect.rule).and_then(lasting);
@@ -338,6 +340,8 @@ fn undecided(rule: &Rule) -> Span {
     let within = match &rule.detect {
         Detect::Deadline(deadline) => deadline.within,
         Detect::Reconcile(reconcile) if reconcile.check.is_absence() => reconcile.within,
+        Detect::Correlation(correlation) if correlation.misses() => correlation.window,
+        Detect::Sequence(sequence) if !sequence.after.is_empty() => sequence.within,
         // The longest that something takes to grow too old.
         Detect::Metric(metric) if metric.is_time() => metric.window,
         Detect::Any
@@ -349,6 +353,8 @@ fn undecided(rule: &Rule) -> Span {
         | Detect::Frequency(_)
         | Detect::Reconcile(_)
         | Detect::NewTerm(_)
+        | Detect::Sequence(_)
+        | Detect::Correlation(_)
         | Detect::Travel(_) => Span::ZERO,
         Detect::Ratio(_) | Detect::Flatline(_) => LONGEST_STEP,
     };

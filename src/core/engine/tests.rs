@@ -1,6 +1,7 @@
 //! What the engine promises, told as rules, events and the effects that follow.
 
 mod covering;
+mod hearing;
 mod kinds;
 mod reconciling;
 

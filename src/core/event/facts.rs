@@ -36,6 +36,15 @@ impl Facts {
         }
     }
 
+    /// What is left when only these fields are known.
+    #[must_use]
+    pub fn only(self, fields: &[TextField]) -> Self {
+        let account_id =
+            if fields.contains(&TextField::AccountId) { self.account_id } else { CompactString::default() };
+        let texts = self.texts.into_iter().filter(|(field, _)| fields.contains(field)).collect();
+        Self { account_id, texts, amount: None, quantity: None, ..self }
+    }
+
     pub fn text(&self, field: TextField) -> Option<&str> {
         if field == TextField::AccountId {
             return (!self.account_id.is_empty()).then_some(self.account_id.as_str());

@@ -7,6 +7,7 @@ mod error;
 mod fold;
 mod lex;
 mod lower;
+pub mod steps;
 mod syntax;
 #[cfg(test)]
 mod tests;

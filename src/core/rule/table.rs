@@ -21,6 +21,16 @@ pub use small::Small;
 /// Slots that a sweep visits even when nothing has happened, so that a shard that has grown quiet shrinks.
 pub const SWEPT_AT_LEAST: usize = 16;
 
+/// What another rule has said of a subject.
+#[derive(Clone, Copy, Debug)]
+pub struct Overheard<'a> {
+    pub rule: &'a str,
+    pub since: Time,
+    /// What was found at `since` has proved untrue.
+    pub withdrawn: bool,
+    pub facts: &'a Facts,
+}
+
 /// What a detection kind does with the events of one shard. One value per rule and shard; nothing is shared between rules.
 pub trait Watch: Send {
     /// Takes an event that one of the rule's conditions may concern. `starts`: the rule's topics and filter let it through
@@ -33,6 +43,16 @@ pub trait Watch: Send {
         moment: Moment,
         out: &mut Vec<Judged>,
     );
+
+    /// Takes a finding of another rule, or that one was withdrawn. Only for kinds that listen to others.
+    fn overhear(
+        &mut self,
+        _subject: Symbol,
+        _heard: &Overheard<'_>,
+        _moment: Moment,
+        _out: &mut Vec<Judged>,
+    ) {
+    }
 
     /// The earliest event time at which [`Watch::advance`] has something to judge; it may be somewhat early, never late.
     fn next_due(&self) -> Option<Time>;

@@ -64,7 +64,8 @@ pub fn unknown_field(name: &str, span: Range<usize>, extra: &[String]) -> Condit
     let help = match (near, name.split_once('.')) {
         (Some(near), _) => format!("did you mean `{near}`?"),
         (None, Some((step, _))) if step != "geo" => {
-            "fields of earlier steps are for the kind sequence, which is not supported yet".to_owned()
+            "fields of an earlier step are written `step.field`, and only in a sequence, after that step"
+                .to_owned()
         }
         (None, _) => {
             "a field of the platform's own must be declared first: [events] extra = [\"…\"]".to_owned()

@@ -135,7 +135,7 @@ fn errors_point_at_the_words_they_are_about_and_name_the_nearest() {
         ("ip == login.ip", r#"login.ip | unknown field `login.ip` | text goes in double quotes: "login.ip""#),
         (
             r#"login.ip == "::1""#,
-            "login.ip | unknown field `login.ip` | fields of earlier steps are for the kind sequence, which is not supported yet",
+            "login.ip | unknown field `login.ip` | fields of an earlier step are written `step.field`, and only in a sequence, after that step",
         ),
         (
             r#"cidr(ip, "10.0.0.0")"#,

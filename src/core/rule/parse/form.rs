@@ -160,6 +160,8 @@ fn groups(
             | Detect::List(_)
             | Detect::Frequency(_)
             | Detect::NewTerm(_)
+            | Detect::Sequence(_)
+            | Detect::Correlation(_)
             | Detect::Travel(_) => Some(vec![vec![TextField::AccountId]]),
             Detect::Ratio(_) | Detect::Flatline(_) => {
                 fields.missing(&["group_by", "slices"], reading);
@@ -373,10 +375,16 @@ fn agree(rule: &mut Rule, detect: &Range<usize>, reading: &mut Reading<'_>) {
         Detect::Metric(metric) => metric
             .pair()
             .map_or_else(|| ("where", starting(&Condition::Always)), |pair| ("start", starting(&pair.start))),
+        // A sequence of findings needs no event of its own.
+        Detect::Sequence(detect) if detect.findings.is_empty() => {
+            ("steps", starting(&Condition::Always).and(detect.types()))
+        }
         Detect::Any
         | Detect::Cardinality(_)
         | Detect::Change(_)
         | Detect::List(_)
+        | Detect::Sequence(_)
+        | Detect::Correlation(_)
         | Detect::Travel(_)
         | Detect::NewTerm(_)
         | Detect::Flatline(_) => ("where", starting(&Condition::Always)),

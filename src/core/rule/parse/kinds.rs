@@ -2,10 +2,12 @@
 
 mod cardinality;
 mod change;
+mod correlation;
 mod limits;
 mod list;
 mod metric;
 mod reconcile;
+mod sequence;
 mod spike;
 
 use rust_decimal::Decimal;
@@ -49,6 +51,8 @@ pub fn detect(node: &Node, topics: TypeSet, reading: &mut Reading<'_>) -> Option
         "list" => list::list(fields, reading).map(Detect::List),
         "metric" => metric::metric(fields, topics, reading).map(Detect::Metric),
         "reconcile" => reconcile::reconcile(fields, reading).map(Detect::Reconcile),
+        "correlation" => correlation::correlation(fields, reading).map(Detect::Correlation),
+        "sequence" => sequence::sequence(fields, reading).map(Detect::Sequence),
         "spike" => spike::spike(fields, reading).map(Detect::Spike),
         _ => {
             if words::KINDS.iter().any(|(known, _)| *known == kind) {

@@ -38,6 +38,9 @@ pub fn check_set(rules: &[LoadedRule]) -> Vec<RuleError> {
         covers(loaded, &by_name, &mut errors);
         examples(loaded, &by_name, &mut errors);
     }
+    for loaded in rules {
+        hears(loaded, &by_name, &mut errors);
+    }
     cycles(&by_name, &mut errors);
     errors.truncate(MAX_PROBLEMS);
     errors.sort_by(|one, other| {
@@ -73,6 +76,43 @@ fn covers(loaded: &LoadedRule, by_name: &BTreeMap<&str, &LoadedRule>, errors: &m
         if let Some(problem) = problem {
             let names: Vec<&str> = subject.iter().map(|field| field.as_str()).collect();
             errors.push(place.error(problem).help(format!("its subject: {}", names.join(", "))));
+        }
+    }
+}
+
+/// A rule hears findings of the same shard, and none that its own findings lead to.
+fn hears(loaded: &LoadedRule, by_name: &BTreeMap<&str, &LoadedRule>, errors: &mut Vec<RuleError>) {
+    for name in loaded.rule.detect.hears() {
+        let place = &loaded.origin.name;
+        let Some(other) = by_name.get(name) else {
+            let near = nearest(name, by_name.keys().copied());
+            errors.push(
+                place
+                    .error(format!(
+                        "there is no rule `{name}`, whose findings `{}` waits for",
+                        loaded.rule.name
+                    ))
+                    .maybe_help(near.map(|near| format!("did you mean `{near}`?"))),
+            );
+            continue;
+        };
+        if !loaded.rule.is_judged_in_shards() || !other.rule.is_judged_in_shards() {
+            let message = format!("`{}` can't hear findings of `{name}`", loaded.rule.name);
+            let help = "only rules that have account_id or order_id in `group_by` hear each other so far";
+            errors.push(place.error(message).help(help));
+        }
+        let mut seen = BTreeSet::new();
+        let mut open = vec![name];
+        while let Some(next) = open.pop() {
+            if next == loaded.rule.name {
+                errors.push(place.error("rules hear each other's findings in a circle"));
+                break;
+            }
+            if seen.insert(next)
+                && let Some(next) = by_name.get(next)
+            {
+                open.extend(next.rule.detect.hears());
+            }
         }
     }
 }

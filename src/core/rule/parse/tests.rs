@@ -7,6 +7,7 @@ mod kinds;
 mod messages;
 mod metric;
 mod reconcile;
+mod sequence;
 mod spike;
 
 use super::*;

@@ -5,7 +5,7 @@ use std::ops::{Range, RangeInclusive};
 use rust_decimal::Decimal;
 
 use super::super::RuleSet;
-use super::super::condition::{Condition, nearest, unknown_field};
+use super::super::condition::{Condition, ConditionError, nearest, unknown_field};
 use super::fields::Reading;
 use super::yaml::{Node, Value};
 use crate::core::event::{Field, TextField};
@@ -155,6 +155,15 @@ impl Reading<'_> {
 
     /// A condition. It must be quoted, since YAML would cut or misread it otherwise.
     pub fn condition(&mut self, node: &Node) -> Option<Condition> {
+        self.parsed_condition(node, Condition::parse)
+    }
+
+    /// A condition that `parse` reads.
+    pub fn parsed_condition<T>(
+        &mut self,
+        node: &Node,
+        parse: impl FnOnce(&str, &[String]) -> Result<T, ConditionError>,
+    ) -> Option<T> {
         let text = self.text(node, "a condition in single quotes")?;
         if matches!(node.value, Value::Scalar { plain: true, .. }) {
             let quoted = text.replace('\'', "\"");
@@ -166,7 +175,7 @@ impl Reading<'_> {
             );
             return None;
         }
-        match Condition::parse(text, self.extra) {
+        match parse(text, self.extra) {
             Ok(condition) => Some(condition),
             Err(error) => {
                 let span = self.within(node, text, &error.span);

@@ -18,9 +18,9 @@ pub const KINDS: [(&str, bool); 17] = [
     ("list", true),
     ("travel", true),
     ("login_risk", false),
-    ("sequence", false),
+    ("sequence", true),
     ("reconcile", true),
-    ("correlation", false),
+    ("correlation", true),
 ];
 
 /// Other systems' names of fields, ours, and what differs in meaning.

@@ -15,7 +15,7 @@ incident: { on_remove: keep }
 ---
 name: y
 topics: orders
-detect: { kind: sequence, within: 2h, steps: [] }
+detect: { kind: baseline, bucket: 1m }
 ---
 name: z
 topics: orders
@@ -60,10 +60,10 @@ detect: { kind: flatline, window: 15m, expect: file("channels.txt"), calendar: b
     8 | incident: { on_remove: keep }
       |                        ^^^^
 
-    error: the kind `sequence` is not supported yet
+    error: the kind `baseline` is not supported yet
       --> rules/x.yaml:12:17
        |
-    12 | detect: { kind: sequence, within: 2h, steps: [] }
+    12 | detect: { kind: baseline, bucket: 1m }
        |                 ^^^^^^^^
 
     error: `expect: file("channels.txt")` is not supported yet

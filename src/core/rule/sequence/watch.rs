@@ -1,0 +1,309 @@
+//! Patterns at work: events and findings find their place in the course of their subject, and its matches are compared
+//! with those that were told.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use super::course::{Course, Entry};
+use super::matcher::{Match, Matches, matches};
+use super::{Heard, Sequence, Skip};
+use crate::core::codec::{CorruptState, Sink};
+use crate::core::event::{Event, Facts, Symbol, TextField};
+use crate::core::rule::condition::steps::{Asked, Value};
+use crate::core::rule::table::{Keep, Overheard, SWEPT_AT_LEAST, Table, Watch};
+use crate::core::rule::verdict::{Evidence, Judged, Moment, Verdict};
+use crate::core::time::{Span, Time};
+
+const SUBJECT: u8 = b's';
+
+/// What a rule looks for among the events and findings of a subject: a pure function of them.
+pub trait Pattern: Send {
+    fn asked(&self) -> &Asked;
+
+    /// Findings of other rules that count.
+    fn findings(&self) -> &[Heard];
+
+    /// The matches that the entries make. Those that time completes are judged `grace` after it.
+    fn matches(&self, entries: &[Entry], now: Time, grace: Span) -> Matches;
+
+    /// How long after an entry another one may make a match with it.
+    fn reach(&self) -> Span;
+
+    fn skip(&self) -> Skip;
+
+    /// Whether time alone can complete a match.
+    fn is_completed_by_time(&self) -> bool;
+
+    /// Whether an event with these answers can have a part in a match, or hinder one.
+    fn concerns(&self, bits: u64) -> bool;
+
+    /// Whether an entry with these answers can begin a match.
+    fn may_begin(&self, bits: u64) -> bool;
+
+    /// How many events a match needs at least, for the evidence.
+    fn least(&self) -> u32;
+}
+
+impl Pattern for Sequence {
+    fn asked(&self) -> &Asked {
+        &self.asked
+    }
+
+    fn findings(&self) -> &[Heard] {
+        &self.findings
+    }
+
+    fn matches(&self, entries: &[Entry], now: Time, grace: Span) -> Matches {
+        matches(self, entries, now, grace)
+    }
+
+    fn reach(&self) -> Span {
+        self.within
+    }
+
+    fn skip(&self) -> Skip {
+        self.skip
+    }
+
+    fn is_completed_by_time(&self) -> bool {
+        !self.after.is_empty()
+    }
+
+    fn concerns(&self, bits: u64) -> bool {
+        self.is_strict() || self.conditions().any(|condition| condition.may_hold(bits))
+    }
+
+    fn may_begin(&self, bits: u64) -> bool {
+        self.steps.first().is_some_and(|step| step.when.may_hold(bits))
+    }
+
+    fn least(&self) -> u32 {
+        self.steps.len() as u32
+    }
+}
+
+/// The state of a rule in one shard.
+#[derive(Debug)]
+pub struct PatternWatch<P> {
+    settings: P,
+    grace: Span,
+    subjects: Table<Course>,
+    /// When time alone may complete a match. Those that are not their subject's timer any more are void.
+    timers: BinaryHeap<Reverse<(Time, Symbol)>>,
+    given_up: u64,
+}
+
+impl<P: Pattern> PatternWatch<P> {
+    pub fn new(settings: P, grace: Span, _lateness: Span) -> Self {
+        Self { settings, grace, subjects: Table::default(), timers: BinaryHeap::new(), given_up: 0 }
+    }
+
+    /// Puts an entry into the course of its subject and says what has changed.
+    fn take(&mut self, subject: Symbol, entry: Entry, moment: Moment, out: &mut Vec<Judged>) {
+        let (slot, _) = self.subjects.find_or_insert(subject);
+        if let Some(course) = self.subjects.change(slot) {
+            self.given_up += course.insert(entry);
+        }
+        self.judge(subject, slot, moment, out);
+    }
+
+    fn judge(&mut self, subject: Symbol, slot: u32, moment: Moment, out: &mut Vec<Judged>) {
+        let Self { settings, grace, subjects, timers, given_up } = self;
+        let Some(course) = subjects.change(slot) else { return };
+        let Matches { found, due, given_up: no_room } =
+            settings.matches(course.entries(), course.judged(moment.now, *grace), *grace);
+        *given_up += no_room;
+        tell(settings, course, &found, subject, out);
+        settle(settings, *grace, course, &found, moment);
+        let ring = due.map_or(Time::MAX, |due| due + *grace);
+        if ring < Time::MAX && ring != course.timer {
+            timers.push(Reverse((ring, subject)));
+        }
+        course.timer = ring;
+    }
+}
+
+/// Says what is new among the matches and what is not there any more.
+fn tell(
+    settings: &impl Pattern,
+    course: &mut Course,
+    found: &[Match],
+    subject: Symbol,
+    out: &mut Vec<Judged>,
+) {
+    let floor = course.floor();
+    for since in course.told() {
+        if found.binary_search_by_key(since, |found| found.at).is_err() {
+            out.push(Judged { subject, verdict: Verdict::Withdrawn { since: *since } });
+        }
+    }
+    let mut facts = None;
+    for found in found.iter().filter(|found| found.at >= floor) {
+        if course.told().binary_search(&found.at).is_ok() {
+            continue;
+        }
+        let evidence = Evidence {
+            value: f64::from(found.events),
+            limit: f64::from(settings.least()),
+            samples: u64::from(found.events),
+            approximate: false,
+        };
+        facts = course.entries().get(found.last).and_then(|entry| entry.facts.clone());
+        out.push(Judged { subject, verdict: Verdict::Found { since: found.at, evidence } });
+    }
+    if facts.is_some() {
+        course.facts = facts;
+    }
+}
+
+/// Lets go of what no event can change any more.
+fn settle(settings: &impl Pattern, grace: Span, course: &mut Course, found: &[Match], moment: Moment) {
+    let settled = moment.settled.min(moment.now - grace);
+    let mut used = 0;
+    for settled in found.iter().filter(|found| found.at < settled) {
+        match settings.skip() {
+            Skip::NoSkip => {}
+            Skip::ToNext => course.spend(settled.first),
+            Skip::PastLastEvent => used = used.max(settled.last + 1),
+        }
+    }
+    course.set_told(found.iter().map(|found| found.at).collect(), settled);
+    course.drop_front(used);
+    let reach = settings.reach() + grace;
+    let is_over = |entry: &Entry| {
+        entry.time < settled
+            && (entry.time + reach < settled || entry.spent || !settings.may_begin(entry.bits))
+    };
+    let over = course.entries().iter().take_while(|entry| is_over(entry)).count();
+    course.drop_front(over);
+}
+
+impl<P: Pattern> Watch for PatternWatch<P> {
+    fn observe(
+        &mut self,
+        subject: Symbol,
+        starts: bool,
+        event: &Event<'_>,
+        moment: Moment,
+        out: &mut Vec<Judged>,
+    ) {
+        if !starts || moment.late {
+            return;
+        }
+        let answers =
+            (0..).zip(&self.settings.asked().questions).filter(|(_, question)| question.holds(event));
+        let bits = answers.fold(0, |bits, (bit, _)| bits | 1_u64 << bit);
+        if !self.settings.concerns(bits) {
+            return;
+        }
+        let values = self.settings.asked().fields.iter().map(|field| Value::of(*field, event)).collect();
+        let by_time = self.settings.is_completed_by_time();
+        let facts = by_time.then(|| Box::new(Facts::of(event)));
+        let id = event.symbol(TextField::Id);
+        self.take(subject, Entry { time: event.time, id, bits, values, facts, spent: false }, moment, out);
+    }
+
+    fn overhear(&mut self, subject: Symbol, heard: &Overheard<'_>, moment: Moment, out: &mut Vec<Judged>) {
+        let of_rule = self.settings.findings().iter().filter(|finding| finding.rule == heard.rule);
+        let bits = of_rule.fold(0, |bits, finding| bits | 1_u64 << finding.bit);
+        if bits == 0 {
+            return;
+        }
+        if heard.withdrawn {
+            let Some(slot) = self.subjects.find(subject) else { return };
+            if self.subjects.change(slot).is_some_and(|course| course.remove(heard.since, bits)) {
+                self.judge(subject, slot, moment, out);
+            }
+            return;
+        }
+        if heard.since < moment.settled {
+            return;
+        }
+        let known = self.subjects.get(subject);
+        let is_known = |entry: &Entry| entry.time == heard.since && entry.bits == bits;
+        if known.is_some_and(|course| course.entries().iter().any(is_known)) {
+            return;
+        }
+        let fields = self.settings.asked().fields.iter();
+        let values = fields.map(|field| Value::of_facts(*field, heard.facts)).collect();
+        let by_time = self.settings.is_completed_by_time();
+        let facts = by_time.then(|| Box::new(heard.facts.clone()));
+        let id = Symbol::of(heard.rule);
+        self.take(subject, Entry { time: heard.since, id, bits, values, facts, spent: false }, moment, out);
+    }
+
+    fn next_due(&self) -> Option<Time> {
+        self.timers.peek().map(|Reverse((due, _))| *due)
+    }
+
+    fn advance(&mut self, moment: Moment, out: &mut Vec<Judged>) {
+        while let Some(Reverse((due, subject))) = self.timers.peek().copied()
+            && due <= moment.now
+        {
+            self.timers.pop();
+            let Some(slot) = self.subjects.find(subject) else { continue };
+            if self.subjects.at(slot).is_some_and(|course| course.timer == due) {
+                self.judge(subject, slot, moment, out);
+            }
+        }
+    }
+
+    fn sweep(&mut self, moment: Moment) {
+        let (settings, grace) = (&self.settings, self.grace);
+        self.subjects.sweep(SWEPT_AT_LEAST, |_, course| {
+            if course.timer <= moment.now {
+                // Something is due that was not judged yet.
+                return Keep::Unchanged;
+            }
+            let before = course.extent();
+            if course.entries().first().is_none_or(|first| first.time < moment.settled) {
+                let found = settings.matches(course.entries(), course.judged(moment.now, grace), grace).found;
+                settle(settings, grace, course, &found, moment);
+            }
+            if course.is_empty() {
+                return Keep::Forget;
+            }
+            if course.extent() == before {
+                return Keep::Unchanged;
+            }
+            course.shrink();
+            Keep::Changed
+        });
+    }
+
+    fn facts(&self, subject: Symbol) -> Option<&Facts> {
+        self.subjects.get(subject)?.facts.as_deref()
+    }
+
+    fn drain_changes(&mut self, sink: Sink<'_>) {
+        self.subjects.drain_changes(SUBJECT, sink);
+    }
+
+    fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), CorruptState> {
+        let Some((&SUBJECT, key)) = key.split_first() else { return Err(CorruptState) };
+        let slot = self.subjects.restore(key, value)?;
+        let subject = self.subjects.key_at(slot);
+        let Self { settings, grace, subjects, timers, .. } = self;
+        if let Some(course) = subjects.touch(slot) {
+            let now = course.judged(Time::MIN, *grace);
+            let due = settings.matches(course.entries(), now, *grace).due;
+            if let Some(ring) = due.map(|due| due + *grace) {
+                course.timer = ring;
+                timers.push(Reverse((ring, subject)));
+            }
+        }
+        Ok(())
+    }
+
+    fn subjects(&self) -> usize {
+        self.subjects.len()
+    }
+
+    fn bytes(&self) -> usize {
+        self.subjects.bytes() + self.timers.capacity() * size_of::<Reverse<(Time, Symbol)>>()
+    }
+
+    fn given_up(&self) -> u64 {
+        self.given_up
+    }
+}
