@@ -288,7 +288,7 @@ fn version_names_itself_for_people_and_for_scripts() {
 }
 
 #[test]
-fn a_list_in_a_file_is_looked_for_beside_the_rule_that_names_it() {
+fn the_files_that_rules_name_are_looked_for_beside_them() {
     let rule = r#"name: blocked
 topics: logins
 detect: { kind: list, field: ip, in: file("lists/blocked.txt") }
@@ -299,6 +299,29 @@ tests:
       - { at: 0s, type: login.succeeded, account_id: a2, ip: 11.1.2.3 }
     expect:
       - { at: 0s, ticket: opened, subject: { account_id: a1 } }
+---
+name: payee-changed-from-there
+topics: logins
+where: 'type == "account.payee_changed" and ip in file("lists/blocked.txt")'
+detect: { kind: any }
+tests:
+  - name: an address on the list
+    events:
+      - { at: 0s, type: account.payee_changed, account_id: a1, ip: 10.1.2.3 }
+      - { at: 0s, type: account.payee_changed, account_id: a2, ip: 11.1.2.3 }
+    expect:
+      - { at: 0s, ticket: opened, subject: { account_id: a1 } }
+---
+name: channel-silent
+topics: orders
+group_by: [channel]
+detect: { kind: flatline, window: 15m, expect: file("lists/channels.txt") }
+tests:
+  - name: one of the two that are expected
+    events:
+      - { at: 0s, type: order.paid, account_id: a1, channel: alipay, repeat: 30, every: 60s }
+    expect:
+      - { ticket: opened, subject: { channel: wechat } }
 "#;
     let (folder, path) = written("blocked.yaml", rule);
     forewarn(&["check", &path])
@@ -306,7 +329,8 @@ tests:
         .reports(&["cannot read lists/blocked.txt", "blocked.yaml:3:38"]);
     let lists = folder.path().join("lists");
     fs::create_dir_all(lists.join("blocked.txt")).unwrap();
-    forewarn(&["check", &path]).ended(FAILED).reports(&["it is not a file"]);
+    fs::write(lists.join("channels.txt"), "alipay\nwechat\n").unwrap();
+    forewarn(&["check", &path]).ended(FAILED).reports(&["it is not a file", "blocked.yaml:14:51"]);
     fs::remove_dir(lists.join("blocked.txt")).unwrap();
     fs::write(lists.join("blocked.txt"), "# networks\n10.0.0.0/8\n").unwrap();
     forewarn(&["check", &path]).ended(OK);

@@ -4,6 +4,7 @@
 //! nothing and hashes nothing.
 
 mod error;
+mod files;
 mod fold;
 mod lex;
 mod lower;
@@ -17,7 +18,10 @@ use rust_decimal::Decimal;
 use crate::core::event::{Event, Fault, Field, NumberField, Symbol, TextField, TextSet, TypeSet};
 use crate::core::time::Time;
 
+use super::list::Values;
+
 pub use error::{ConditionError, nearest};
+pub use files::{FileProblem, ReadFile};
 pub use lower::{field_names, unknown_field};
 
 /// The longest condition that is read, in bytes; longer ones are an error.
@@ -40,6 +44,12 @@ pub enum Condition {
     TextIn {
         field: TextField,
         symbols: Box<[Symbol]>,
+        negated: bool,
+    },
+    /// The field's value is (or, negated, is present and is not) among those of a file.
+    Listed {
+        field: TextField,
+        values: Values,
         negated: bool,
     },
     /// Compares two fields of the same event.
@@ -184,9 +194,9 @@ impl Network {
 }
 
 impl Condition {
-    /// Reads a condition; `extra` are the fields of the platform's own.
-    pub fn parse(source: &str, extra: &[String]) -> Result<Self, ConditionError> {
-        lower::lower(&syntax::parse(source)?, extra)
+    /// Reads a condition; `extra` are the fields of the platform's own, and `read` reads the files that it names.
+    pub fn parse(source: &str, extra: &[String], read: ReadFile<'_>) -> Result<Self, ConditionError> {
+        lower::lower(&syntax::parse(source, read)?, extra)
     }
 
     /// Whether the condition is true of an event whose symbols were computed for [`Condition::symbols`].
@@ -200,6 +210,11 @@ impl Condition {
             Self::TextIn { field, symbols, negated } => {
                 let symbol = event.symbol(*field);
                 symbol != Symbol::MISSING && symbols.contains(&symbol) != *negated
+            }
+            Self::Listed { field, values, negated } => {
+                let symbol = event.symbol(*field);
+                symbol != Symbol::MISSING
+                    && values.contain(symbol, || event.text(*field)?.parse().ok()) != *negated
             }
             Self::SameText { left, right, negated } => {
                 let (left, right) = (event.symbol(*left), event.symbol(*right));
@@ -259,7 +274,7 @@ impl Condition {
     /// The text fields whose symbols [`Condition::holds`] compares.
     pub fn symbols(&self) -> TextSet {
         match self {
-            Self::TextIn { field, .. } => TextSet::of(*field),
+            Self::TextIn { field, .. } | Self::Listed { field, .. } => TextSet::of(*field),
             Self::SameText { left, right, .. } => TextSet::of(*left).or(TextSet::of(*right)),
             Self::Not(inner) => inner.symbols(),
             Self::All(parts) | Self::Any(parts) => {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::core::event::{Event, Symbol, TextField, TextSet};
 
-use super::condition::Network;
+use super::condition::{FileProblem, Network};
 use super::point::Point;
 
 /// The most values of a list; longer ones are an error.
@@ -43,6 +43,43 @@ struct Networks {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("this is not a network")]
 pub struct NoNetwork;
+
+/// What a value should have been that is no network.
+pub const NETWORK: &str = "expected an address, a slash and a length, such as 10.0.0.0/8 or 2001:db8::/32";
+/// So many wrong lines of a file are shown.
+const MOST_LINES_SHOWN: usize = 5;
+
+/// What is wrong with the values of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoValues {
+    Empty,
+    TooMany,
+    /// The lines with a value that is none.
+    NoNetworks(Vec<String>),
+}
+
+impl NoValues {
+    /// What is wrong with the file of that name.
+    pub fn of(&self, name: &str) -> FileProblem {
+        let (message, help) = match self {
+            Self::Empty => (format!("{name} has no values"), "expected at least one value"),
+            Self::TooMany => {
+                (format!("{name} has more than {MOST_VALUES} values"), "divide it over several rules")
+            }
+            Self::NoNetworks(lines) => {
+                (format!("{name} has values that are not networks: {}", lines.join("; ")), NETWORK)
+            }
+        };
+        FileProblem { message, help }
+    }
+}
+
+/// The values of a file, one a line, with the numbers of their lines; blank lines and those that begin with `#` are left
+/// out.
+pub fn values_of(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let lines = (1..).zip(text.lines()).map(|(number, line)| (number, line.trim()));
+    lines.filter(|(_, value)| !value.is_empty() && !value.starts_with('#'))
+}
 
 /// A list while it is read.
 #[derive(Debug)]
@@ -113,14 +150,34 @@ fn bits_of(address: IpAddr) -> u128 {
 }
 
 impl Values {
-    fn contain(&self, symbol: Symbol, text: impl FnOnce() -> Option<IpAddr>) -> bool {
+    /// The values of a file for this field.
+    pub fn read(field: TextField, text: &str) -> Result<Self, NoValues> {
+        let mut builder = Builder::new(field);
+        let mut wrong = Vec::new();
+        for (number, value) in values_of(text) {
+            if builder.add(value).is_err() && wrong.len() < MOST_LINES_SHOWN {
+                wrong.push(format!("line {number}, `{}`", value.chars().take(60).collect::<String>()));
+            }
+            if builder.len() > MOST_VALUES {
+                return Err(NoValues::TooMany);
+            }
+        }
+        match (wrong.is_empty(), builder.is_empty()) {
+            (false, _) => Err(NoValues::NoNetworks(wrong)),
+            (true, true) => Err(NoValues::Empty),
+            (true, false) => Ok(builder.build()),
+        }
+    }
+
+    /// Whether a text is among them; `address` is what it says where it is one.
+    pub fn contain(&self, symbol: Symbol, address: impl FnOnce() -> Option<IpAddr>) -> bool {
         if self.symbols.binary_search(&symbol).is_ok() {
             return true;
         }
         if self.networks.is_empty() {
             return false;
         }
-        let Some(bits) = text().map(bits_of) else { return false };
+        let Some(bits) = address().map(bits_of) else { return false };
         let among = |networks: &Networks| networks.bits.binary_search(&(bits & networks.mask)).is_ok();
         self.networks.iter().any(among)
     }

@@ -7,6 +7,7 @@ mod defaults;
 pub mod error;
 pub mod examples;
 mod fields;
+mod files;
 mod form;
 mod kinds;
 mod set;
@@ -73,8 +74,13 @@ pub fn load(text: &str, file: &str, options: &LoadOptions) -> Result<Vec<LoadedR
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let source = Source::new(file, text);
     let (documents, problems) = yaml::read(text);
-    let mut reading =
-        Reading { source: &source, extra: &options.extra, read: options.read, errors: Vec::new() };
+    let mut reading = Reading {
+        source: &source,
+        extra: &options.extra,
+        read: options.read,
+        files: Vec::new(),
+        errors: Vec::new(),
+    };
     for problem in problems {
         reading.push(&problem.span, problem.message, problem.help);
     }

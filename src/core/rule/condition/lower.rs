@@ -7,8 +7,9 @@ use std::ops::Range;
 use rust_decimal::Decimal;
 
 use super::error::{ConditionError, nearest};
+use super::files::in_file;
 use super::fold::{all, any, faults, not, types};
-use super::syntax::{Literal, LiteralValue, Name, Operand, TextTest, Tree};
+use super::syntax::{Items, Literal, LiteralValue, Name, Operand, TextTest, Tree};
 use super::{Comparison, Condition, MomentField, Network};
 use crate::core::event::{EventType, Fault, Field, NumberField, Symbol, TextField, TypeSet};
 use crate::core::rule::RuleSet;
@@ -23,7 +24,8 @@ pub fn lower(tree: &Tree, extra: &[String]) -> Result<Condition, ConditionError>
         Tree::All(parts) => Ok(all(lower_parts(parts, extra)?)),
         Tree::Not(inner) => Ok(not(lower(inner, extra)?)),
         Tree::Compare { left, order, right } => compare(left, *order, right, extra),
-        Tree::In { field, list, negated } => is_in(field, list, *negated, extra),
+        Tree::In { field, list: Items::Written(list), negated } => is_among(field, list, *negated, extra),
+        Tree::In { field, list: Items::File(file), negated } => in_file(field, file, *negated, extra),
         Tree::Test { field, test, literal } => text_test(field, *test, literal, extra),
         Tree::Exists(name) => Ok(match resolve(name, extra)? {
             Field::Type | Field::Fault | Field::Time => Condition::Always,
@@ -74,7 +76,7 @@ pub fn unknown_field(name: &str, span: Range<usize>, extra: &[String]) -> Condit
     ConditionError::new(span, format!("unknown field `{name}`")).help(help)
 }
 
-fn resolve(name: &Name, extra: &[String]) -> Result<Field, ConditionError> {
+pub fn resolve(name: &Name, extra: &[String]) -> Result<Field, ConditionError> {
     RuleSet::field_named(&name.text, extra).ok_or_else(|| unknown_field(&name.text, name.span.clone(), extra))
 }
 
@@ -171,7 +173,8 @@ fn with_literal(
     }
 }
 
-fn is_in(
+/// `field in […]`.
+pub fn is_among(
     name: &Name,
     list: &[Literal],
     negated: bool,

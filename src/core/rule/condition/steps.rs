@@ -6,6 +6,7 @@
 use rust_decimal::Decimal;
 
 use super::error::{ConditionError, nearest};
+use super::files::ReadFile;
 use super::fold::all;
 use super::lower::{lower, unknown_field};
 use super::syntax::{self, Name, Operand, Tree};
@@ -164,9 +165,10 @@ impl Asked {
         &mut self,
         source: &str,
         extra: &[String],
+        read: ReadFile<'_>,
         earlier: &[&str],
     ) -> Result<StepCondition, ConditionError> {
-        let tree = syntax::parse(source)?;
+        let tree = syntax::parse(source, read)?;
         let whole = 0..source.len();
         Lowering { asked: self, extra, earlier }.lower(&tree)?.ok_or_else(|| {
             ConditionError::new(whole, format!("the steps ask more than {MOST_QUESTIONS} questions"))

@@ -5,7 +5,7 @@
 //! and     = unary { "and" unary }
 //! unary   = "not" unary | "(" or ")" | "exists" "(" name ")" | "cidr" "(" name "," text ")" | compared
 //! compared = operand ( ( "==" | "!=" | "<" | "<=" | ">" | ">=" ) operand
-//!                    | [ "not" ] "in" "[" literal { "," literal } "]"
+//!                    | [ "not" ] "in" ( "[" literal { "," literal } "]" | "file" "(" text ")" )
 //!                    | ( "starts_with" | "ends_with" | "contains" ) text )
 //! ```
 
@@ -14,6 +14,7 @@ use std::ops::Range;
 use rust_decimal::Decimal;
 
 use super::error::{ConditionError, nearest};
+use super::files::{File, ReadFile};
 use super::lex::{Spanned, Token, lex};
 use super::{Comparison, MAX_DEPTH, MAX_LIST, MAX_SOURCE};
 
@@ -75,6 +76,13 @@ impl TextTest {
     }
 }
 
+/// What stands after `in`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Items {
+    Written(Vec<Literal>),
+    File(File),
+}
+
 /// A condition as it was written.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Tree {
@@ -82,20 +90,20 @@ pub enum Tree {
     All(Vec<Tree>),
     Not(Box<Tree>),
     Compare { left: Operand, order: Comparison, right: Operand },
-    In { field: Name, list: Vec<Literal>, negated: bool },
+    In { field: Name, list: Items, negated: bool },
     Test { field: Name, test: TextTest, literal: Literal },
     Exists(Name),
     Cidr { field: Name, network: Literal },
 }
 
-pub fn parse(source: &str) -> Result<Tree, ConditionError> {
+pub fn parse(source: &str, read: ReadFile<'_>) -> Result<Tree, ConditionError> {
     if source.len() > MAX_SOURCE {
         return Err(ConditionError::new(
             0..source.len(),
             format!("the condition is {} bytes long; at most {MAX_SOURCE} are allowed", source.len()),
         ));
     }
-    let mut parser = Parser { tokens: lex(source)?, position: 0, depth: 0 };
+    let mut parser = Parser { tokens: lex(source)?, position: 0, depth: 0, read };
     if parser.peek().token == Token::End {
         return Err(ConditionError::new(0..source.len(), "the condition is empty")
             .help("leave the field out to let every event through"));
@@ -110,13 +118,14 @@ const KEYWORDS: [&str; 10] =
 
 const COMPARED: &str = "expected == != < <= > >= in, not in, starts_with, ends_with or contains";
 
-struct Parser {
+struct Parser<'a> {
     tokens: Vec<Spanned>,
     position: usize,
     depth: usize,
+    read: ReadFile<'a>,
 }
 
-impl Parser {
+impl Parser<'_> {
     fn peek(&self) -> &Spanned {
         static END: Spanned = Spanned { token: Token::End, span: 0..0 };
         self.tokens.get(self.position).or(self.tokens.last()).unwrap_or(&END)
@@ -251,7 +260,7 @@ impl Parser {
                 None => return Err(no_comparison(&left, &sign)),
             },
             Token::Name(word) => match (word.as_str(), left) {
-                ("in", Operand::Field(field)) => Tree::In { field, list: self.list()?, negated: false },
+                ("in", Operand::Field(field)) => Tree::In { field, list: self.items()?, negated: false },
                 ("not", Operand::Field(field)) => {
                     if !self.take_name("in") {
                         return Err(ConditionError::new(
@@ -259,7 +268,7 @@ impl Parser {
                             "expected `in` after `not`",
                         ));
                     }
-                    Tree::In { field, list: self.list()?, negated: true }
+                    Tree::In { field, list: self.items()?, negated: true }
                 }
                 ("not_in", _) => {
                     return Err(ConditionError::new(
@@ -333,11 +342,23 @@ impl Parser {
         Ok(Literal { value, span: found.span })
     }
 
-    fn list(&mut self) -> Result<Vec<Literal>, ConditionError> {
-        if self.at_name("file") {
-            return Err(ConditionError::new(self.peek().span.clone(), "`in file(…)` is not supported yet")
-                .help("write the values out: in [\"a\", \"b\"]"));
+    fn items(&mut self) -> Result<Items, ConditionError> {
+        if !self.at_name("file") {
+            return self.list().map(Items::Written);
         }
+        let start = self.next().span.start;
+        self.expect_sign("(", "after file")?;
+        let name = self.literal()?;
+        let end = self.expect_sign(")", "after the name of the file")?.end;
+        let LiteralValue::Text(text) = name.value else {
+            return Err(ConditionError::new(name.span, "expected the name of a file")
+                .help("text goes in double quotes: file(\"x.txt\")"));
+        };
+        let read = (self.read)(&text).map_err(|problem| problem.at(start..end))?;
+        Ok(Items::File(File { name: text, text: read, span: start..end }))
+    }
+
+    fn list(&mut self) -> Result<Vec<Literal>, ConditionError> {
         let start = self.expect_sign("[", "to begin the list")?.start;
         let mut list = Vec::new();
         loop {

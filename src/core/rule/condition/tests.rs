@@ -7,7 +7,7 @@ use crate::core::tests::seeded;
 use proptest::prelude::*;
 
 use super::lower::lower;
-use super::syntax::{LiteralValue, Operand, TextTest, Tree};
+use super::syntax::{Items, LiteralValue, Operand, TextTest, Tree};
 use super::*;
 use crate::core::event::EventType;
 
@@ -15,13 +15,17 @@ fn extra() -> Vec<String> {
     vec!["coupon".to_owned(), "shop.level".to_owned()]
 }
 
+fn no_files(name: &str) -> Result<String, FileProblem> {
+    Err(FileProblem { message: format!("{name} is not there"), help: "" })
+}
+
 fn parsed(source: &str) -> Condition {
-    Condition::parse(source, &extra()).unwrap_or_else(|error| panic!("{source}: {error:?}"))
+    Condition::parse(source, &extra(), &mut no_files).unwrap_or_else(|error| panic!("{source}: {error:?}"))
 }
 
 /// `source` with its error written below: the bytes it is about, the message, the help.
 fn error(source: &str) -> String {
-    let error = match Condition::parse(source, &extra()) {
+    let error = match Condition::parse(source, &extra(), &mut no_files) {
         Ok(condition) => panic!("{source} was read as {condition:?}"),
         Err(error) => error,
     };
@@ -124,10 +128,6 @@ fn errors_point_at_the_words_they_are_about_and_name_the_nearest() {
             "< | comparisons do not chain | join two of them: 5 < quantity and quantity < 10",
         ),
         (r#"kind in []"#, "[] | the list is empty | no event would meet it"),
-        (
-            r#"ip in file("blocked.txt")"#,
-            r#"file | `in file(…)` is not supported yet | write the values out: in ["a", "b"]"#,
-        ),
         (
             r#"customer.tier == "merchant""#,
             "customer.tier | `customer.tier` is not supported in conditions yet",
@@ -271,9 +271,12 @@ fn naive(tree: &Tree, event: &Table) -> bool {
                 _ => false,
             }
         }
-        Tree::In { field, list, negated } => event.get(field.text.as_str()).is_some_and(|value| {
-            list.iter().any(|item| literal(&field.text, &item.value) == *value) != *negated
-        }),
+        Tree::In { list: Items::File(_), .. } => panic!("no files here"),
+        Tree::In { field, list: Items::Written(list), negated } => {
+            event.get(field.text.as_str()).is_some_and(|value| {
+                list.iter().any(|item| literal(&field.text, &item.value) == *value) != *negated
+            })
+        }
         Tree::Test { field, test, literal } => match (event.get(field.text.as_str()), &literal.value) {
             (Some(Plain::Text(text)), LiteralValue::Text(literal)) => match test {
                 TextTest::StartsWith => text.starts_with(literal),
@@ -369,7 +372,7 @@ proptest! {
         source in arbitrary_source(),
         events in prop::collection::vec(arbitrary_event(), 1..20),
     ) {
-        let tree = syntax::parse(&source).unwrap();
+        let tree = syntax::parse(&source, &mut no_files).unwrap();
         let lowered = lower(&tree, &extra()).unwrap();
         for (table, mut event) in events {
             event.symbolize(lowered.symbols());
@@ -383,7 +386,7 @@ proptest! {
 
     #[test]
     fn no_text_makes_the_parser_panic(source in "[a-z .\"'()\\[\\],<>=!0-9\\\\-产]{0,60}") {
-        if let Err(error) = Condition::parse(&source, &extra()) {
+        if let Err(error) = Condition::parse(&source, &extra(), &mut no_files) {
             prop_assert!(source.get(error.span).is_some());
         }
     }

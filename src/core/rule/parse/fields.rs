@@ -12,6 +12,8 @@ pub struct Reading<'a> {
     /// The platform's own fields.
     pub extra: &'a [String],
     pub read: super::ReadBeside,
+    /// The files that the rule has named so far, each with a hash of its values.
+    pub files: Vec<(String, u64)>,
     pub errors: Vec<RuleError>,
 }
 

@@ -20,6 +20,7 @@ use crate::core::time::Span;
 /// Reads a rule. [`None`] if something is wrong with it; what, was reported.
 pub fn rule(node: &Node, reading: &mut Reading<'_>) -> Option<LoadedRule> {
     let errors = reading.errors.len();
+    reading.files.clear();
     let mut fields = Fields::of(node, "a rule", reading)?;
     let name_node = fields.need("name");
     let name = name_node.and_then(|node| reading.name(node, "a name such as paid-not-delivered"));
@@ -47,7 +48,7 @@ pub fn rule(node: &Node, reading: &mut Reading<'_>) -> Option<LoadedRule> {
         summary: head.summary,
         owner: head.owner,
         state: head.state,
-        version: version::of(node),
+        version: version::of(node, &reading.files),
         topics,
         filter: filter?,
         groups: groups?,

@@ -16,11 +16,13 @@ use super::super::Detect;
 use super::super::condition::Condition;
 use super::super::deadline::Deadline;
 use super::super::frequency::{Frequency, MOST_DISTINCT};
+use super::super::list::values_of;
 use super::super::new_term::{History, NewTerm, Novelty};
 use super::super::scope::{Expected, Flatline, Ratio, Side};
 use super::super::travel::Travel;
 use super::defaults;
 use super::fields::{Fields, Reading};
+use super::files::name_in;
 use super::value::parse_duration;
 use super::words;
 use super::yaml::{Node, Value};
@@ -29,6 +31,8 @@ use limits::{share_limit, whole_limit};
 
 /// The most events that a limit may ask for.
 const MOST_EVENTS: u32 = 1_000_000;
+/// The most subjects that a file may say are expected.
+const MOST_EXPECTED: usize = 10_000;
 
 /// `topics` are the types of the rule's topics, for defaults that depend on them.
 pub fn detect(node: &Node, topics: TypeSet, reading: &mut Reading<'_>) -> Option<Detect> {
@@ -264,14 +268,12 @@ fn flatline(mut fields: Fields<'_>, reading: &mut Reading<'_>) -> Option<Flatlin
 }
 
 fn expected(node: &Node, reading: &mut Reading<'_>) -> Option<Expected> {
+    const EXPECTED: &str = "`seen`, a list such as [alipay, wechat], or file(\"channels.txt\")";
     match &node.value {
         Value::Scalar { text, .. } if text == "seen" => Some(Expected::Seen),
-        Value::Scalar { text, .. } if text == "catalog" || text.starts_with("file(") => {
-            reading.report_help(
-                &node.span,
-                format!("`expect: {text}` is not supported yet"),
-                "expected `seen` or a list such as [alipay, wechat]",
-            );
+        Value::Scalar { text, .. } if text == "catalog" => {
+            let help = format!("expected {EXPECTED}");
+            reading.report_help(&node.span, "`expect: catalog` is not supported yet", help);
             None
         }
         Value::List(_) => {
@@ -282,11 +284,33 @@ fn expected(node: &Node, reading: &mut Reading<'_>) -> Option<Expected> {
             }
             Some(Expected::Listed(values))
         }
-        Value::Scalar { .. } | Value::Map(_) | Value::Broken => {
-            reading.expected("`seen` or a list such as [alipay, wechat]", node);
+        Value::Scalar { text, .. } => match name_in(text) {
+            Some(name) => expected_in_file(node, name, reading),
+            None => {
+                reading.expected(EXPECTED, node);
+                None
+            }
+        },
+        Value::Map(_) | Value::Broken => {
+            reading.expected(EXPECTED, node);
             None
         }
     }
+}
+
+/// Each value is a subject of its own from the start, so there are fewer of them than of a list that is looked up.
+fn expected_in_file(node: &Node, name: &str, reading: &mut Reading<'_>) -> Option<Expected> {
+    let text = reading.file(name, &node.span)?;
+    let values: std::collections::BTreeSet<&str> = values_of(&text).map(|(_, value)| value).collect();
+    if values.is_empty() {
+        reading.report_help(&node.span, format!("{name} has no values"), "expected at least one value");
+        return None;
+    }
+    if values.len() > MOST_EXPECTED {
+        reading.report(&node.span, format!("{name} has more than {MOST_EXPECTED} values"));
+        return None;
+    }
+    Some(Expected::Listed(values.into_iter().map(str::to_owned).collect()))
 }
 
 /// A list of texts, none of them twice.

@@ -32,6 +32,7 @@ fn beside(rule_file: &str, name: &str) -> Result<Vec<u8>, String> {
         "blocked.txt" => {
             b"\xEF\xBB\xBF# seen in May\r\n10.0.0.0/8\r\n\r\n  192.168.1.1  \r\n192.168.1.1\r\n".to_vec()
         }
+        "channels.txt" => b"wechat\nalipay\n# and one by its number\n00123\nalipay\n".to_vec(),
         "networks.txt" => b"10.0.0.0/8\n10.0.0.0/33\n# 1/2\n2001:db8::/200\n".to_vec(),
         "empty.txt" => b"# nothing yet\n\n".to_vec(),
         "junk.txt" => b"one\ntwo \xFF\n".to_vec(),
@@ -224,6 +225,11 @@ fn each_kind_has_all_its_fields() {
     assert_eq!(flat.expect, Seen::Listed(vec!["alipay".into(), "00123".into(), "产品".into()]));
     let Detect::Flatline(flat) = detecting("kind: flatline, window: 15m, expect: seen") else { panic!() };
     assert_eq!((flat.fewer_than, flat.expect), (1, Seen::Seen));
+    let Detect::Flatline(flat) = detecting("kind: flatline, window: 15m, expect: file('channels.txt')")
+    else {
+        panic!()
+    };
+    assert_eq!(flat.expect, Seen::Listed(vec!["00123".into(), "alipay".into(), "wechat".into()]));
 }
 
 #[test]
@@ -243,6 +249,34 @@ fn the_version_follows_the_meaning_and_not_the_writing() {
     ] {
         assert_ne!(version(other), base, "{other}");
     }
+}
+
+#[test]
+fn the_version_follows_the_values_of_the_files_that_a_rule_names() {
+    fn commented(_: &str, _: &str) -> Result<Vec<u8>, String> {
+        Ok(b"# two products\nb\na\n\na".to_vec())
+    }
+    let version = |detect: &str, read: ReadBeside| {
+        let text = format!("name: x\ntopics: orders\ngroup_by: [channel]\n{detect}");
+        let options = LoadOptions { read, ..options() };
+        load(&text, "rules/x.yaml", &options).unwrap().remove(0).rule.version
+    };
+    for detect in [
+        "detect: { kind: list, field: product, in: file('x.txt') }",
+        "detect: { kind: any }\nwhere: 'product in file(\"x.txt\")'",
+        "detect: { kind: any }\nincident: { resolve_when: 'product in file(\"x.txt\")' }",
+        "detect: { kind: flatline, window: 15m, expect: file('x.txt') }",
+        "detect: { kind: sequence, within: 1h, steps: [{ name: a, when: 'product in file(\"x.txt\")' }, { name: b, when: 'amount > 5' }] }",
+    ] {
+        let base = version(detect, commented);
+        assert_eq!(base, version(detect, |_, _| Ok(b"a\nb\n".to_vec())), "the same values: {detect}");
+        assert_ne!(base, version(detect, |_, _| Ok(b"a\nc\n".to_vec())), "{detect}");
+    }
+    // What another rule of the file names has nothing to do with it.
+    let alone = version("detect: { kind: any }", commented);
+    let text = "name: a\ntopics: orders\nwhere: 'product in file(\"x.txt\")'\ndetect: { kind: any }\n---\nname: x\ntopics: orders\ngroup_by: [channel]\ndetect: { kind: any }";
+    let both = load(text, "rules/x.yaml", &LoadOptions { read: commented, ..options() }).unwrap();
+    assert_eq!(both[1].rule.version, alone);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::ops::{Range, RangeInclusive};
 use rust_decimal::Decimal;
 
 use super::super::RuleSet;
-use super::super::condition::{Condition, ConditionError, nearest, unknown_field};
+use super::super::condition::{Condition, ConditionError, ReadFile, nearest, unknown_field};
 use super::fields::Reading;
 use super::yaml::{Node, Value};
 use crate::core::event::{Field, TextField};
@@ -162,7 +162,7 @@ impl Reading<'_> {
     pub fn parsed_condition<T>(
         &mut self,
         node: &Node,
-        parse: impl FnOnce(&str, &[String]) -> Result<T, ConditionError>,
+        parse: impl FnOnce(&str, &[String], ReadFile<'_>) -> Result<T, ConditionError>,
     ) -> Option<T> {
         let text = self.text(node, "a condition in single quotes")?;
         if matches!(node.value, Value::Scalar { plain: true, .. }) {
@@ -175,7 +175,7 @@ impl Reading<'_> {
             );
             return None;
         }
-        match parse(text, self.extra) {
+        match self.with_files(|extra, read| parse(text, extra, read)) {
             Ok(condition) => Some(condition),
             Err(error) => {
                 let span = self.within(node, text, &error.span);

@@ -1,12 +1,28 @@
-//! A rule's version: a hash of what it means. Comments, tests, the order of fields and the kind of quotes do not matter.
+//! A rule's version: a hash of what it means. Comments, tests, the order of fields and the kind of quotes do not matter; the
+//! values of the files that it names do, though neither their order nor how often they are given.
 
 use super::yaml::{Node, Value};
 use crate::core::event::Symbol;
+use crate::core::rule::list::values_of;
 
-pub fn of(rule: &Node) -> u64 {
+pub fn of(rule: &Node, files: &[(String, u64)]) -> u64 {
     let mut written = String::new();
     write(rule, 0, &mut written);
+    let mut files: Vec<_> = files.iter().collect();
+    files.sort();
+    files.dedup();
+    for (name, values) in files {
+        written.push_str(&format!("{}:{name}={values}", name.len()));
+    }
     Symbol::of(&written).0
+}
+
+/// A hash of the values of a file.
+pub fn of_values(text: &str) -> u64 {
+    let mut values: Vec<Symbol> = values_of(text).map(|(_, value)| Symbol::of(value)).collect();
+    values.sort_unstable();
+    values.dedup();
+    values.into_iter().fold(Symbol(1), Symbol::with).0
 }
 
 fn write(node: &Node, depth: usize, written: &mut String) {

@@ -1,14 +1,13 @@
 //! `list`: its values, written out or in a file of their own.
 
 use crate::core::event::TextField;
-use crate::core::rule::list::{Builder, List, MOST_VALUES, Values};
+use crate::core::rule::list::{Builder, List, MOST_VALUES, NETWORK, Values};
 
 use super::super::fields::{Fields, Reading, describe};
+use super::super::files::name_in;
 use super::super::yaml::{Node, Value};
 
 const EXPECTED: &str = "a list such as [a, b], or file(\"blocked.txt\")";
-/// So many wrong lines of a file are shown.
-const MOST_LINES_SHOWN: usize = 5;
 
 pub fn list(mut fields: Fields<'_>, reading: &mut Reading<'_>) -> Option<List> {
     fields.what = "a list";
@@ -36,7 +35,7 @@ fn values(node: &Node, field: TextField, reading: &mut Reading<'_>) -> Option<Va
     match &node.value {
         Value::List(_) => written_out(node, field, reading),
         Value::Scalar { text, .. } if !node.is_null() => {
-            let Some(name) = file_name(text) else {
+            let Some(name) = name_in(text) else {
                 let found = describe(node);
                 reading.report(&node.span, format!("expected {EXPECTED}, found {found}"));
                 return None;
@@ -48,16 +47,6 @@ fn values(node: &Node, field: TextField, reading: &mut Reading<'_>) -> Option<Va
             None
         }
     }
-}
-
-/// `x.txt` in `file("x.txt")`.
-fn file_name(text: &str) -> Option<&str> {
-    let inner = text.trim().strip_prefix("file(")?.strip_suffix(')')?.trim();
-    let inner = inner
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'))
-        .or_else(|| inner.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')))?;
-    (!inner.is_empty()).then_some(inner)
 }
 
 fn written_out(node: &Node, field: TextField, reading: &mut Reading<'_>) -> Option<Values> {
@@ -75,51 +64,16 @@ fn written_out(node: &Node, field: TextField, reading: &mut Reading<'_>) -> Opti
     built(builder, node, reading)
 }
 
-const NETWORK: &str = "expected an address, a slash and a length, such as 10.0.0.0/8 or 2001:db8::/32";
-
-/// One value a line; blank lines and those that begin with `#` are left out.
 fn in_file(node: &Node, name: &str, field: TextField, reading: &mut Reading<'_>) -> Option<Values> {
-    let bytes = match (reading.read)(&reading.source.file, name) {
-        Ok(bytes) => bytes,
-        Err(reason) => {
-            let help = "the name is taken from the folder of the rule's file";
-            reading.report_help(&node.span, format!("cannot read {name}: {reason}"), help);
-            return None;
-        }
-    };
-    let text = match std::str::from_utf8(&bytes) {
-        Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
-        Err(error) => {
-            let valid = bytes.get(..error.valid_up_to()).unwrap_or_default();
-            let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
-            reading.report_help(
-                &node.span,
-                format!("{name} is not UTF-8 in line {line}"),
-                "save it as UTF-8",
-            );
-            return None;
-        }
-    };
-    let mut builder = Builder::new(field);
-    let mut wrong = Vec::new();
-    for (number, line) in (1..).zip(text.lines()) {
-        let value = line.trim();
-        if value.is_empty() || value.starts_with('#') {
-            continue;
-        }
-        if builder.add(value).is_err() && wrong.len() < MOST_LINES_SHOWN {
-            wrong.push(format!("line {number}, `{}`", value.chars().take(60).collect::<String>()));
-        }
-        if builder.len() > MOST_VALUES {
-            break;
+    let text = reading.file(name, &node.span)?;
+    match Values::read(field, &text) {
+        Ok(values) => Some(values),
+        Err(wrong) => {
+            let problem = wrong.of(name);
+            reading.report_help(&node.span, problem.message, problem.help);
+            None
         }
     }
-    if !wrong.is_empty() {
-        let message = format!("{name} has values that are not networks: {}", wrong.join("; "));
-        reading.report_help(&node.span, message, NETWORK);
-        return None;
-    }
-    built(builder, node, reading)
 }
 
 fn built(builder: Builder, node: &Node, reading: &mut Reading<'_>) -> Option<Values> {

@@ -154,7 +154,7 @@ impl Steps {
 
     fn when(&mut self, node: &Node, reading: &mut Reading<'_>) -> Option<StepCondition> {
         let earlier: Vec<&str> = self.steps.iter().map(|step| step.name.as_str()).collect();
-        reading.parsed_condition(node, |text, extra| self.asked.parse(text, extra, &earlier))
+        reading.parsed_condition(node, |text, extra, read| self.asked.parse(text, extra, read, &earlier))
     }
 
     /// A bit that no event sets by itself.

@@ -9,7 +9,7 @@ name: x
 topics: orders
 except: [promotions]
 compensation: { propose: 5% of start.amount }
-where: 'customer.tier == "merchant" or ip in file("blocked.txt")'
+where: 'ip in file("blocked.txt") and customer.tier == "merchant"'
 detect: { kind: deadline, start: 'type == "order.paid"', end: 'type == "order.delivered"', within: learned, learn_by: [product] }
 incident: { on_remove: keep }
 ---
@@ -20,7 +20,7 @@ detect: { kind: baseline, bucket: 1m }
 name: z
 topics: orders
 group_by: [channel]
-detect: { kind: flatline, window: 15m, expect: file("channels.txt"), calendar: business_hours }
+detect: { kind: flatline, window: 15m, expect: catalog, calendar: business_hours }
 "#), @r#"
     error: `except` is not supported yet
      --> rules/x.yaml:4:1
@@ -34,12 +34,11 @@ detect: { kind: flatline, window: 15m, expect: file("channels.txt"), calendar: b
     5 | compensation: { propose: 5% of start.amount }
       | ^^^^^^^^^^^^
 
-    error: `in file(…)` is not supported yet
-     --> rules/x.yaml:6:46
+    error: `customer.tier` is not supported in conditions yet
+     --> rules/x.yaml:6:39
       |
-    6 | where: 'customer.tier == "merchant" or ip in file("blocked.txt")'
-      |                                              ^^^^
-      = write the values out: in ["a", "b"]
+    6 | where: 'ip in file("blocked.txt") and customer.tier == "merchant"'
+      |                                       ^^^^^^^^^^^^^
 
     error: a learned limit is not supported yet
      --> rules/x.yaml:7:100
@@ -66,18 +65,18 @@ detect: { kind: flatline, window: 15m, expect: file("channels.txt"), calendar: b
     12 | detect: { kind: baseline, bucket: 1m }
        |                 ^^^^^^^^
 
-    error: `expect: file("channels.txt")` is not supported yet
+    error: `expect: catalog` is not supported yet
       --> rules/x.yaml:17:48
        |
-    17 | detect: { kind: flatline, window: 15m, expect: file("channels.txt"), calendar: business_hours }
-       |                                                ^^^^^^^^^^^^^^^^^^^^
-       = expected `seen` or a list such as [alipay, wechat]
+    17 | detect: { kind: flatline, window: 15m, expect: catalog, calendar: business_hours }
+       |                                                ^^^^^^^
+       = expected `seen`, a list such as [alipay, wechat], or file("channels.txt")
 
     error: `calendar` is not supported yet
-      --> rules/x.yaml:17:70
+      --> rules/x.yaml:17:57
        |
-    17 | detect: { kind: flatline, window: 15m, expect: file("channels.txt"), calendar: business_hours }
-       |                                                                      ^^^^^^^^
+    17 | detect: { kind: flatline, window: 15m, expect: catalog, calendar: business_hours }
+       |                                                         ^^^^^^^^
     "#);
 }
 

@@ -120,7 +120,7 @@ detect: { kind: list, field: ip, not_in: file("gone.txt"), ignore_null: true }
       |                                      ^^^^^^^^^^^^^^^^^^^^
       = expected an address, a slash and a length, such as 10.0.0.0/8 or 2001:db8::/32
 
-    error: the list is empty
+    error: empty.txt has no values
       --> rules/x.yaml:12:38
        |
     12 | detect: { kind: list, field: ip, in: file("empty.txt") }
