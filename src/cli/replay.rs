@@ -3,6 +3,7 @@
 mod compare;
 mod coverage;
 mod difference;
+mod explain;
 mod input;
 mod output;
 mod play;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use anyhow::bail;
 use clap::Args;
 
 use crate::core::engine::Observed;
@@ -28,6 +30,7 @@ use crate::edge::customers::CustomerFile;
 use crate::settings::{Settings, Sources};
 use compare::Comparison;
 use coverage::Coverage;
+use explain::{Asked, Explanation};
 use output::Printer;
 use play::{Onlooker, Play};
 
@@ -40,6 +43,8 @@ pub use output::Format;
   zcat october.jsonl.gz | forewarn replay --rules rules --input - --format json
   forewarn replay -c forewarn.toml --input orders.jsonl logins.jsonl --customers customers.csv
   forewarn replay --rules changed --against rules --input october.jsonl
+  forewarn replay --rules rules --input october.jsonl --explain a42
+  forewarn replay --rules rules --input october.jsonl --explain channel=alipay
 
 With --against, the tickets and messages that `--rules` has and the other directory has not are gained, those that
 only the other one has are lost. Tickets are the same when rule and subject are, and their spans overlap.")]
@@ -62,6 +67,9 @@ pub struct ReplayArguments {
     /// Show only the difference: what `--rules` does and the rules in DIR would not have done, and the other way round.
     #[arg(long, value_name = "DIR")]
     against: Option<PathBuf>,
+    /// Tell only what happened to one account, order or other subject, and why it got a ticket or got none.
+    #[arg(long, value_name = "SUBJECT", conflicts_with = "against")]
+    explain: Option<String>,
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
 }
@@ -86,15 +94,27 @@ pub fn run(arguments: &ReplayArguments) -> anyhow::Result<ExitCode> {
     let inputs = input::open_all(&arguments.input)?;
     let until = arguments.until.map(|time| Time::from_millis(time.as_millisecond()));
     let mut out = io::BufWriter::with_capacity(1 << 16, io::stdout().lock());
-    match against {
-        None => {
+    match (&arguments.explain, against) {
+        (Some(subject), _) => {
+            let asked = Asked::parse(subject, &events.extra);
+            let onlooker = Explanation::new(asked, Arc::clone(&rules.rules));
+            let play = played(Play::new(&events, &[&rules], inputs, onlooker)?, until)?;
+            if !play.onlooker.knows_anything() {
+                bail!(
+                    "none of the {} events names `{subject}`; expected an account, an order or the value of another field",
+                    play.counts.events
+                );
+            }
+            explain::write(&play.onlooker, &play.counts, arguments.format, &mut out)?;
+        }
+        (None, None) => {
             let onlooker =
                 Effects { printer: Printer::new(&mut out, arguments.format), coverage: Coverage::default() };
             let play = played(Play::new(&events, &[&rules], inputs, onlooker)?, until)?;
             let Effects { mut printer, coverage } = play.onlooker;
             printer.summarize(&play.counts, &coverage)?;
         }
-        Some(against) => {
+        (None, Some(against)) => {
             let comparison = Comparison::default();
             let play = played(Play::new(&events, &[&rules, &against], inputs, comparison)?, until)?;
             let difference = play.onlooker.difference(&rules.rules, &against.rules);

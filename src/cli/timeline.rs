@@ -29,13 +29,19 @@ pub(super) fn long(span: Span) -> String {
     text
 }
 
+/// The length of a span as people say it: whole seconds, unless it is short.
+pub(super) fn rounded(span: Span) -> String {
+    let seconds = span.as_secs_f64().abs().round() as i64;
+    if seconds < 10 { long(span) } else { long(Span::from_secs(seconds)) }
+}
+
 pub(super) fn shown_subject(subject: &Subject) -> String {
     let pairs: Vec<String> = subject.0.iter().map(|(name, value)| format!("{name}: {value}")).collect();
     format!("{{ {} }}", pairs.join(", "))
 }
 
-/// Writes a row of events, a long one without its middle; `width` is that of the moments.
-pub(super) fn flush(row: &mut Vec<String>, lines: &mut Vec<String>, width: usize) {
+/// Writes a row of one kind of happening, a long one without its middle; `width` is that of the moments.
+pub(super) fn flush(row: &mut Vec<String>, lines: &mut Vec<String>, width: usize, what: &str) {
     let half = EVENTS_IN_A_ROW / 2;
     if row.len() <= EVENTS_IN_A_ROW {
         lines.append(row);
@@ -43,7 +49,7 @@ pub(super) fn flush(row: &mut Vec<String>, lines: &mut Vec<String>, width: usize
     }
     let left_out = row.len() - 2 * half;
     lines.extend(row.drain(..half));
-    lines.push(format!("    {:>width$}  … {left_out} more events", ""));
+    lines.push(format!("    {:>width$}  … {left_out} more {what}", ""));
     lines.extend(row.drain(left_out..));
     row.clear();
 }

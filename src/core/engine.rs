@@ -4,6 +4,7 @@
 //! topics in another interleaving than a replay; then the settled incidents are the same.
 
 mod checkpoint;
+mod journal;
 mod spanning;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@
 //! partitions. How an account's incident joins the one that explains it is in [`cover`].
 
 pub mod cover;
+pub mod journal;
 mod kinship;
 mod life;
 mod state;
@@ -25,6 +26,7 @@ use crate::core::time::{Span, Time};
 pub use state::{Affected, Incident, Phase};
 
 use cover::Cause;
+use journal::{Journal, Turn};
 use kinship::Kinship;
 
 /// Which incident: at most one per rule and subject is live.
@@ -93,6 +95,7 @@ struct Standing {
     due: Option<Time>,
     account: Option<Symbol>,
     is_open: bool,
+    phase: Option<Phase>,
 }
 
 /// The live incidents of a shard, or of the rules that span shards.
@@ -111,6 +114,8 @@ pub struct Incidents {
     gone: Vec<(Vec<u8>, Vec<Symbol>)>,
     /// Accounts that were restored before their incident.
     early: HashMap<Key, Vec<(Symbol, Affected)>>,
+    /// Kept for whoever asks why.
+    journal: Option<Journal>,
     /// Findings since the start, by rule.
     pub findings: Vec<u64>,
 }
@@ -129,6 +134,7 @@ impl Incidents {
             changed: BTreeSet::new(),
             gone: Vec::new(),
             early: HashMap::new(),
+            journal: None,
             findings,
         }
     }
@@ -172,6 +178,7 @@ impl Incidents {
         if let Some(count) = self.findings.get_mut(usize::from(key.rule)) {
             *count += 1;
         }
+        self.date(finding.at);
         let before = self.standing(key);
         let outcome = match self.live.get_mut(&key) {
             Some(incident) => incident.feed(rule, finding, cause, effects),
@@ -182,6 +189,7 @@ impl Incidents {
                 outcome
             }
         };
+        self.note(key, Turn::Found { since: finding.since, evidence: finding.evidence });
         self.settle(key, rule, before);
         self.announce_own(effects);
         outcome
@@ -189,6 +197,8 @@ impl Incidents {
 
     /// Takes any other verdict.
     pub fn judge(&mut self, key: Key, verdict: Verdict, at: Time, effects: &mut Vec<Effect>) {
+        self.date(at);
+        self.note_verdict(key, verdict);
         self.change(key, |rule, incident| match verdict {
             // A finding is taken by `find`, a wider slice's take-over by `join`.
             Verdict::Found { .. } | Verdict::Joined { .. } => {}
@@ -200,6 +210,8 @@ impl Incidents {
 
     /// An event that met the rule's `resolve_when` for this subject.
     pub fn resolve(&mut self, key: Key, event_time: Time, at: Time, effects: &mut Vec<Effect>) {
+        self.date(at);
+        self.note_verdict(key, Verdict::Resolved { at: event_time });
         self.change(key, |rule, incident| incident.resolve(rule, event_time, at, effects));
     }
 
@@ -240,6 +252,7 @@ impl Incidents {
             && let Some((time, key)) = self.due.first().copied().filter(|(time, _)| *time <= now)
         {
             self.due.remove(&(time, key));
+            self.date(time);
             self.change(key, |rule, incident| incident.due_now(rule, time, effects));
             self.announce_own(effects);
         }
@@ -265,12 +278,14 @@ impl Incidents {
             due: incident.due(),
             account: incident.account(),
             is_open: incident.phase == Phase::Open,
+            phase: Some(incident.phase),
         })
     }
 
     /// Puts right what depends on an incident that may have changed.
     fn settle(&mut self, key: Key, rule: &Rule, before: Standing) {
         self.changed.insert(key);
+        self.note_phase(key, before.phase);
         let Some(incident) = self.live.get(&key) else { return };
         let phase = incident.phase;
         if incident.unannounced.is_some() {

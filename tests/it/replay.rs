@@ -1,4 +1,5 @@
-//! `replay` beyond printing effects, as its user calls it: two rule sets over the same events.
+//! `replay` beyond printing effects, as its user calls it: two rule sets over the same events, and why one subject got a ticket or
+//! got none.
 
 use std::fs;
 
@@ -113,4 +114,105 @@ fn a_directory_to_compare_with_that_cannot_be_used_is_an_error() {
     let (_wrong, wrong) = written("wrong.yaml", &GOOD_RULE.replace("at_least", "at_leest"));
     call(&wrong).ended(FAILED).names(&["wrong.yaml:7:", "at_least"]);
     forewarn(&["replay", "--rules", &rules, "--input", "-", "--against"]).ended(USAGE);
+}
+
+/// A rule that explains what [`GOOD_RULE`] finds.
+const CAUSE: &str = r#"name: account-blocked
+summary: Nothing works for an account
+topics: orders
+group_by: [account_id]
+detect: { kind: frequency, count: 'type == "order.failed" and fault != "customer"', at_least: 5, window: 10m }
+notice: { template: topup_failing, to: account }
+---
+"#;
+
+fn explained(rules: &str, subject: &str, format: &str) -> Said {
+    let more = failures("a4", &[24, 25, 26, 27, 28]);
+    let complaint = r#"{"id":"c1","type":"complaint.filed","time":"2026-10-01T08:40:00Z","account_id":"a1","category":"topup"}
+"#;
+    let input = format!("{}{complaint}", three_accounts() + &more);
+    fed(&["replay", "--rules", rules, "--input", "-", "--explain", subject, "--format", format], &input)
+}
+
+#[test]
+fn a_subject_that_got_a_ticket_is_told_why_and_who_was_told_when() {
+    let (_rules, rules) = written("rule.yaml", GOOD_RULE);
+    let said = explained(&rules, "a1", "text").ended(OK);
+    said.reports(&[
+        "a1: 4 of 14 events\n",
+        "    2026-10-01T08:00:00Z  order.failed order_id=a1-o0 kind=topup channel=alipay",
+        "→ 2026-10-01T08:04:00Z  repeated-topup-failures finds it: value 3, limit 3, 3 samples\n",
+        "→ 2026-10-01T08:04:00Z  ticket opens, repeated-topup-failures, severity high",
+        "→ 2026-10-01T08:04:00Z  the customer is told by email: topup_failing (repeated-topup-failures)",
+        "ticket { account_id: a1 } opened at 2026-10-01T08:04:00Z; a1 was told at 2026-10-01T08:04:00Z by email",
+        "complained at 2026-10-01T08:40:00Z, 36m after being told",
+    ]);
+}
+
+#[test]
+fn a_subject_that_got_no_ticket_is_told_why_not() {
+    let (_rules, rules) = written("rule.yaml", GOOD_RULE);
+    let said = explained(&rules, "a3", "text").ended(OK);
+    assert!(!said.out.contains("ticket opens"), "{}", said.out);
+    said.reports(&["no finding: looked at 3 events; 3 met `count`, never enough of them within 10m"]);
+}
+
+#[test]
+fn what_another_incident_explains_names_it() {
+    let rule = GOOD_RULE.replace("{ wait: 0s }", "{ wait: 3m, covered_by: [account-blocked] }");
+    let (_rules, rules) = written("rules.yaml", &format!("{CAUSE}{rule}"));
+    let said = explained(&rules, "account_id=a4", "json").ended(OK);
+    let lines = lines(&said);
+    let (summary, course) = lines.split_last().unwrap();
+    let whats: Vec<&str> = course.iter().filter_map(|line| line["what"].as_str()).collect();
+    let tickets = whats.iter().filter(|what| **what == "ticket.opened").count();
+    assert!(whats.contains(&"waiting") && whats.contains(&"joined") && tickets == 1, "{}", said.out);
+    let why = summary["summary"]["why"].as_array().unwrap();
+    let joined = why.iter().find(|why| why["rule"] == "repeated-topup-failures").unwrap();
+    assert_eq!(joined["outcome"], "joined");
+    let text = "no ticket of its own for what was found at 2026-10-01T08:26:00Z: it is part of the one of \
+                account-blocked { account_id: a4 }, opened at 2026-10-01T08:28:00Z; \
+                a4 was told at 2026-10-01T08:28:00Z by email";
+    assert_eq!(joined["text"], text);
+}
+
+#[test]
+fn what_many_accounts_share_is_told_without_what_is_their_own() {
+    let channel =
+        CAUSE.replace("group_by: [account_id]", "group_by: [channel]").replace("to: account", "to: affected");
+    let (_rules, rules) = written("rules.yaml", &format!("{channel}{GOOD_RULE}"));
+    let said = explained(&rules, "channel=alipay", "text").ended(OK);
+    assert!(!said.out.contains("ticket opens, repeated-topup-failures"), "{}", said.out);
+    said.reports(&[
+        "alipay: 13 of 14 events",
+        "ticket opens, account-blocked, severity",
+        "about single accounts or orders, ask for one of them: repeated-topup-failures",
+    ]);
+}
+
+#[test]
+fn what_is_undecided_at_the_end_says_until_when() {
+    let rule = GOOD_RULE.replace("{ wait: 0s }", "{ wait: 3m, covered_by: [account-blocked] }");
+    let (_rules, rules) = written("rules.yaml", &format!("{CAUSE}{rule}"));
+    let input = failures("a1", &[0, 2, 4]);
+    let call = |more: &[&str]| {
+        let arguments = [&["replay", "--rules", &rules, "--input", "-", "--explain", "a1"], more].concat();
+        fed(&arguments, &input).ended(OK)
+    };
+    call(&[]).reports(&[
+        "waits until 2026-10-01T08:07:00Z for what may explain it: account-blocked",
+        "no ticket yet for what was found at 2026-10-01T08:04:00Z",
+        "it opens at 2026-10-01T08:07:00Z unless one of these explains it: account-blocked",
+    ]);
+    call(&["--until", "2026-10-01T08:10:00Z"])
+        .reports(&["ticket { account_id: a1 } opened at 2026-10-01T08:07:00Z"]);
+}
+
+#[test]
+fn a_subject_that_nothing_names_is_an_error() {
+    let (_rules, rules) = written("rule.yaml", GOOD_RULE);
+    explained(&rules, "a99", "text").ended(FAILED).names(&["none of the 14 events names `a99`"]);
+    explained(&rules, "order_id=a1", "text").ended(FAILED).names(&["order_id=a1"]);
+    let both = ["replay", "--rules", &rules, "--input", "-", "--explain", "a1", "--against", &rules];
+    forewarn(&both).ended(USAGE);
 }

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use serde_json::{Map, Value, json};
 
-use crate::cli::timeline::long;
+use crate::cli::timeline::rounded;
 use crate::core::effect::Subject;
 use crate::core::time::{Span, Time};
 
@@ -124,9 +124,7 @@ fn shown(subject: &Subject) -> String {
 /// `1m30s earlier`.
 fn shifted(by: Span) -> String {
     let words = if by < Span::ZERO { "earlier" } else { "later" };
-    let rounded = (by.as_secs_f64().abs()).round() as i64;
-    let span = if rounded < 10 { by } else { Span::from_secs(rounded) };
-    format!("{} {words}", long(span))
+    format!("{} {words}", rounded(by))
 }
 
 /// The one in the middle of how much later tickets open.

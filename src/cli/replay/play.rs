@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail};
 use crate::core::engine::{Engine, Observed};
 use crate::core::event::decode::{Decoder, EventSettings, RejectReason, Scratch};
 use crate::core::event::{Event, Topic};
+use crate::core::incident::journal::Note;
 use crate::core::time::{Span, Time};
 use crate::delivery::dispatch::Dispatcher;
 use crate::delivery::store::Planned;
@@ -45,6 +46,12 @@ impl fmt::Display for Counts {
 pub(super) trait Onlooker {
     /// An event was read, before what follows from it.
     fn event(&mut self, event: &Event<'_>, observed: Observed);
+
+    /// Whether [`Onlooker::note`] is to be called.
+    const WANTS_NOTES: bool = false;
+
+    /// What became of findings; before what follows from it.
+    fn note(&mut self, _note: &Note) {}
 
     /// What follows, in the order of decision. `side`: the place of the rules that decided it.
     fn planned(&mut self, side: usize, planned: &Planned) -> anyhow::Result<()>;
@@ -94,9 +101,13 @@ impl<O: Onlooker> Play<O> {
             let more = lines.advance().context("cannot read the events")?;
             sources.push(Source { lines, newest: Time::MIN, more });
         }
-        let side = |setup: &&RulesSetup| Side {
-            engine: Engine::new(Arc::clone(&setup.rules), &[SHARD]),
-            dispatcher: Dispatcher::new(setup.notices.clone(), Arc::clone(&setup.customers)),
+        let side = |setup: &&RulesSetup| {
+            let mut engine = Engine::new(Arc::clone(&setup.rules), &[SHARD]);
+            if O::WANTS_NOTES {
+                engine.keep_journal();
+            }
+            let dispatcher = Dispatcher::new(setup.notices.clone(), Arc::clone(&setup.customers));
+            Side { engine, dispatcher }
         };
         Ok(Self {
             sources,
@@ -226,6 +237,11 @@ impl<O: Onlooker> Play<O> {
 
     fn show_effects(&mut self) -> anyhow::Result<()> {
         for (place, side) in self.sides.iter_mut().enumerate() {
+            if O::WANTS_NOTES {
+                for note in side.engine.drain_notes() {
+                    self.onlooker.note(&note);
+                }
+            }
             if !side.engine.has_effects() {
                 continue;
             }

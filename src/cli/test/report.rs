@@ -57,7 +57,7 @@ fn timeline(test: &RuleTest, course: &Course, judgement: &Judgement) -> Vec<Stri
         let moment = format!("{:>width$}", ago(happened.at, course.start));
         let is_event = matches!(happened.what, What::Event { .. });
         if !is_event {
-            flush(&mut row, &mut lines, width);
+            flush(&mut row, &mut lines, width, "events");
         }
         let line = if is_event || matches!(happened.what, What::TimePassed) {
             format!("    {moment}  {}", words(&happened.what, course.start))
@@ -70,7 +70,7 @@ fn timeline(test: &RuleTest, course: &Course, judgement: &Judgement) -> Vec<Stri
         };
         if is_event { row.push(line) } else { lines.push(line) }
     }
-    flush(&mut row, &mut lines, width);
+    flush(&mut row, &mut lines, width, "events");
     if lines.is_empty() {
         lines.push("    nothing".to_owned());
     }

@@ -127,6 +127,7 @@ impl Incidents {
 
     /// Lets one incident join a cause; returns the accounts it brings.
     pub fn join(&mut self, key: Key, cause: &Cause, at: Time, effects: &mut Vec<Effect>) -> Vec<Affected> {
+        self.date(at);
         let mut accounts = Vec::new();
         self.change(key, |rule, incident| {
             accounts = incident.join(rule, cause, at, effects);
@@ -162,6 +163,7 @@ impl Incidents {
 
     /// The cause is over: what had joined it is let go.
     pub fn leave(&mut self, cause: Key, at: Time) {
+        self.date(at);
         let mut keys: Vec<Key> = self
             .live
             .iter()
