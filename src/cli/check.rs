@@ -168,7 +168,12 @@ fn lint(loaded: &LoadedRule) -> Vec<RuleError> {
             let said = format!("there is no template `{template}` among the shipped ones");
             warn(place, said, &help);
         }
-        if notice.corrected.is_none() && matches!(rule.detect, Detect::Deadline(_) | Detect::Reconcile(_)) {
+        let may_prove_wrong = match &rule.detect {
+            Detect::Deadline(_) => true,
+            Detect::Reconcile(reconcile) => reconcile.check.may_prove_wrong(),
+            _ => false,
+        };
+        if notice.corrected.is_none() && may_prove_wrong {
             warn(
                 name,
                 format!("`{}` tells customers, and has no word for them when it was wrong", rule.name),

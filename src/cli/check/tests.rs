@@ -40,6 +40,19 @@ fn templates_that_there_are_not_and_rules_without_an_owner_are_told() {
     );
 }
 
+#[test]
+fn a_rule_that_tells_customers_what_may_prove_wrong_needs_a_word_for_that() {
+    for (check, needs) in
+        [("key_without_payment", true), ("many_keys", true), ("delivered_after_refund", false)]
+    {
+        let text = format!(
+            "name: x\nowner: o\nstate: shadow\ntopics: orders\ndetect: {{ kind: reconcile, check: {check} }}\nnotice: {{ template: delivery_late }}\n"
+        );
+        let said = "`x` tells customers, and has no word for them when it was wrong";
+        assert_eq!(warnings(&text), if needs { vec![said] } else { vec![] }, "{check}");
+    }
+}
+
 fn write(directory: &Path, name: &str, text: &str) -> PathBuf {
     let path = directory.join(name);
     std::fs::write(&path, text).unwrap();

@@ -75,6 +75,11 @@ impl Check {
         matches!(self, Self::PaidWithoutKey | Self::KeyWithoutPayment)
     }
 
+    /// Whether an event that arrives late can show that there was nothing to find. A sale or a refund more cannot.
+    pub const fn may_prove_wrong(self) -> bool {
+        !matches!(self, Self::KeySoldTwice | Self::DeliveredAfterRefund)
+    }
+
     /// The events that the rule's filter is about: one of them makes a finding.
     const fn judged(self) -> TypeSet {
         match self {

@@ -1,6 +1,8 @@
 //! Which rule has the ticket where a check and a deadline are about the same order: the deadline, unless it names the
 //! check itself.
 
+use std::collections::BTreeSet;
+
 use crate::core::event::TextField;
 use crate::core::rule::parse::WAIT;
 use crate::core::rule::{Cover, Detect, Rule, RuleState};
@@ -8,7 +10,7 @@ use crate::core::rule::{Cover, Detect, Rule, RuleState};
 use super::Check;
 
 /// Lets each check on orders be covered by the deadlines on orders, as if it had named them, except where a circle would
-/// come of it.
+/// come of it. `rules` are in the order of their names.
 pub fn yield_to_deadlines(rules: &mut [Rule]) {
     let deadlines: Vec<(String, RuleState)> =
         rules.iter().filter(|rule| is_on_orders(rule)).map(|rule| (rule.name.clone(), rule.state)).collect();
@@ -49,16 +51,17 @@ fn check_on_orders(rule: &Rule) -> Option<Check> {
     }
 }
 
-/// Whether a rule is covered by another one, directly or not.
+/// Whether a rule is covered by another one, directly or not. `rules` are in the order of their names.
 fn leads_to(rules: &[Rule], from: &str, to: &str) -> bool {
     let mut open = vec![from];
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     while let Some(next) = open.pop() {
         if next == to {
             return true;
         }
+        let place = rules.binary_search_by(|rule| rule.name.as_str().cmp(next));
         if seen.insert(next)
-            && let Some(rule) = rules.iter().find(|rule| rule.name == next)
+            && let Some(rule) = place.ok().and_then(|place| rules.get(place))
         {
             open.extend(rule.incident.covered_by.iter().map(|cover| cover.rule.as_str()));
         }
