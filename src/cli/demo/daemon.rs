@@ -21,13 +21,18 @@ use crate::cli::status;
 const VERB: &str = "demo-daemon";
 pub(super) const TOPICS: [&str; 4] = ["orders", "logins", "feedback", "dead-letters"];
 /// The shipped rules, so that the program alone is enough.
-const RULES: [(&str, &str); 7] = [
+const RULES: [(&str, &str); 12] = [
+    ("account-takeover.yaml", include_str!("../../../rules/account-takeover.yaml")),
+    ("card-batch-bad.yaml", include_str!("../../../rules/card-batch-bad.yaml")),
     ("channel-silent.yaml", include_str!("../../../rules/channel-silent.yaml")),
     ("channel-success-drop.yaml", include_str!("../../../rules/channel-success-drop.yaml")),
+    ("credential-stuffing.yaml", include_str!("../../../rules/credential-stuffing.yaml")),
     ("foreign-login.yaml", include_str!("../../../rules/foreign-login.yaml")),
     ("impossible-travel.yaml", include_str!("../../../rules/impossible-travel.yaml")),
     ("paid-not-delivered.yaml", include_str!("../../../rules/paid-not-delivered.yaml")),
+    ("reconciliation.yaml", include_str!("../../../rules/reconciliation.yaml")),
     ("repeated-topup-failures.yaml", include_str!("../../../rules/repeated-topup-failures.yaml")),
+    ("stock-low.yaml", include_str!("../../../rules/stock-low.yaml")),
     ("supplier-stalled.yaml", include_str!("../../../rules/supplier-stalled.yaml")),
 ];
 /// It joins its group and is ready within a few seconds; slow machines get more.

@@ -7,7 +7,9 @@ macro_rules! sources {
 }
 
 /// The templates that the shipped rules and the daemon use.
-pub const SHIPPED: [&str; 10] = [
+pub const SHIPPED: [&str; 12] = [
+    "account_takeover",
+    "card_unusable",
     "topup_failing",
     "channel_trouble",
     "delivery_late",
@@ -22,6 +24,12 @@ pub const SHIPPED: [&str; 10] = [
 
 /// Their sources, named as the files are.
 pub const SOURCES: &[(&str, &str)] = sources![
+    "en/account_takeover.html",
+    "en/account_takeover.subject",
+    "en/account_takeover.txt",
+    "en/card_unusable.html",
+    "en/card_unusable.subject",
+    "en/card_unusable.txt",
     "en/channel_trouble.html",
     "en/channel_trouble.subject",
     "en/channel_trouble.txt",
@@ -60,6 +68,12 @@ pub const SOURCES: &[(&str, &str)] = sources![
     "en/trouble_over.txt",
     "layout.html",
     "parts.html",
+    "zh-CN/account_takeover.html",
+    "zh-CN/account_takeover.subject",
+    "zh-CN/account_takeover.txt",
+    "zh-CN/card_unusable.html",
+    "zh-CN/card_unusable.subject",
+    "zh-CN/card_unusable.txt",
     "zh-CN/channel_trouble.html",
     "zh-CN/channel_trouble.subject",
     "zh-CN/channel_trouble.txt",
