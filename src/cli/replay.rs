@@ -21,6 +21,7 @@ use crate::core::engine::Observed;
 use crate::core::event::Event;
 use crate::core::event::decode::EventSettings;
 use crate::core::rule::RuleSet;
+use crate::core::rule::silence::Silences;
 use crate::core::time::Time;
 use crate::daemon;
 use crate::delivery::customers::{Customers, Everybody};
@@ -45,9 +46,17 @@ pub use output::Format;
   forewarn replay --rules changed --against rules --input october.jsonl
   forewarn replay --rules rules --input october.jsonl --explain a42
   forewarn replay --rules rules --input october.jsonl --explain channel=alipay
+  forewarn replay --rules rules --input october.jsonl --silences silences.yaml
 
 With --against, the tickets and messages that `--rules` has and the other directory has not are gained, those that
-only the other one has are lost. Tickets are the same when rule and subject are, and their spans overlap.")]
+only the other one has are lost. Tickets are the same when rule and subject are, and their spans overlap.
+
+A file of silences is a YAML list:
+  - match: { rule: channel-success-drop, channel: alipay }
+    from: 2026-10-01T02:00:00Z
+    until: 2026-10-01T04:00:00Z
+    reason: maintenance of the channel
+    author: payments")]
 pub struct ReplayArguments {
     /// The configuration: event mapping, faults, notices. Without it their defaults hold.
     #[arg(short, long, value_name = "FILE")]
@@ -61,6 +70,9 @@ pub struct ReplayArguments {
     /// Customers as JSON lines or CSV; without it everybody can be told.
     #[arg(long, value_name = "FILE")]
     customers: Option<PathBuf>,
+    /// Silences that hold meanwhile: what they cover opens no ticket and tells nobody.
+    #[arg(long, value_name = "FILE")]
+    silences: Option<PathBuf>,
     /// Let time pass to here after the last event (RFC 3339).
     #[arg(long, value_name = "TIME")]
     until: Option<jiff::Timestamp>,
@@ -79,6 +91,8 @@ struct RulesSetup {
     rules: Arc<RuleSet>,
     notices: NoticeSettings,
     customers: Arc<dyn Customers>,
+    /// [`None`] where no file of them is given.
+    silences: Option<Arc<Silences>>,
 }
 
 pub fn run(arguments: &ReplayArguments) -> anyhow::Result<ExitCode> {
@@ -88,16 +102,25 @@ pub fn run(arguments: &ReplayArguments) -> anyhow::Result<ExitCode> {
     let configured = settings.as_ref().map(|settings| settings.rules.path.clone());
     let path = arguments.rules.clone().or(configured).unwrap_or_else(|| PathBuf::from("rules"));
     let events = settings.as_ref().map_or_else(EventSettings::default, |settings| settings.events.clone());
-    let rules = setup(&path, arguments, settings.as_ref(), &events)?;
+    let mut rules = setup(&path, arguments, settings.as_ref(), &events)?;
     let against = arguments.against.as_deref();
-    let against = against.map(|path| setup(path, arguments, settings.as_ref(), &events)).transpose()?;
+    let mut against = against.map(|path| setup(path, arguments, settings.as_ref(), &events)).transpose()?;
+    if arguments.silences.is_some() {
+        let sets: Vec<&RuleSet> = std::iter::once(&rules).chain(&against).map(|side| &*side.rules).collect();
+        let options = super::setup::load_options(&events.extra);
+        let silences = super::setup::silences(arguments.silences.as_deref(), &options, &sets)?;
+        for side in std::iter::once(&mut rules).chain(&mut against) {
+            side.silences = Some(Arc::clone(&silences));
+        }
+    }
     let inputs = input::open_all(&arguments.input)?;
     let until = arguments.until.map(|time| Time::from_millis(time.as_millisecond()));
     let mut out = io::BufWriter::with_capacity(1 << 16, io::stdout().lock());
     match (&arguments.explain, against) {
         (Some(subject), _) => {
             let asked = Asked::parse(subject, &events.extra);
-            let onlooker = Explanation::new(asked, Arc::clone(&rules.rules));
+            let silences = rules.silences.clone().unwrap_or_default();
+            let onlooker = Explanation::new(asked, Arc::clone(&rules.rules), silences);
             let play = played(Play::new(&events, &[&rules], inputs, onlooker)?, until)?;
             if !play.onlooker.knows_anything() {
                 bail!(
@@ -143,7 +166,7 @@ fn setup(
         }
         (None, _) => Arc::new(Everybody),
     };
-    Ok(RulesSetup { rules, notices, customers })
+    Ok(RulesSetup { rules, notices, customers, silences: None })
 }
 
 fn played<O: Onlooker>(mut play: Play<O>, until: Option<Time>) -> anyhow::Result<Play<O>> {

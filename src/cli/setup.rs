@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 
 use crate::core::rule::parse::{self, LoadOptions, LoadedRule, RuleError};
+use crate::core::rule::silence::Silences;
 use crate::core::rule::{Rule, RuleSet};
 use crate::settings::{Settings, SettingsError, Sources};
 
@@ -95,6 +96,21 @@ pub(super) fn load_rules(
         errors = parse::check_set(&rules);
     }
     if errors.is_empty() { Ok(rules) } else { Err(errors) }
+}
+
+/// The silences of a file, for rules of one of these sets; none where no file is given.
+pub(super) fn silences(
+    path: Option<&Path>,
+    options: &LoadOptions,
+    sets: &[&RuleSet],
+) -> anyhow::Result<Arc<Silences>> {
+    let Some(path) = path else { return Ok(Arc::default()) };
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let silences = parse::silences(&bytes, &path.display().to_string(), options, sets).map_err(|errors| {
+        let shown: Vec<String> = errors.iter().map(|error| error.render("error")).collect();
+        anyhow::anyhow!("the silences in {} cannot be used\n{}", path.display(), shown.join("\n"))
+    })?;
+    Ok(Arc::new(silences))
 }
 
 /// The rules below `path`, ready to run; all errors in one text otherwise.

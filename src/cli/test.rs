@@ -8,6 +8,7 @@ mod report;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -17,6 +18,7 @@ use regex_automata::{Input, util::syntax};
 use crate::core::event::decode::EventSettings;
 use crate::core::rule::RuleSet;
 use crate::core::rule::parse::RuleTest;
+use crate::core::rule::silence::Silences;
 
 use super::selection::{self, Selection};
 use super::setup;
@@ -42,7 +44,7 @@ pub struct TestArguments {
     /// Also writes the results as JUnit XML.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
-    /// Silences that hold during the tests; not supported yet.
+    /// Silences that hold during the tests: what they cover opens no ticket and tells nobody.
     #[arg(long, value_name = "FILE")]
     silences: Option<PathBuf>,
 }
@@ -55,14 +57,16 @@ struct Result<'a> {
 }
 
 pub fn run(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
-    if arguments.silences.is_some() {
-        bail!("--silences is not supported yet");
-    }
     let settings = setup::settings(arguments.config.as_deref())?;
     let events = settings.events;
     let chosen = arguments.run.as_deref().map(Chosen::new).transpose()?;
     let selection = load(&arguments.paths, &settings.rules.path, &events)?;
-    let results = run_all(&selection, &events, chosen.as_ref());
+    let silences = {
+        let rules = selection.rules.iter().chain(&selection.beside);
+        let all = RuleSet::new(rules.map(|loaded| loaded.rule.clone()).collect());
+        setup::silences(arguments.silences.as_deref(), &setup::load_options(&events.extra), &[&all])?
+    };
+    let results = run_all(&selection, &events, &silences, chosen.as_ref());
     if let Some(path) = &arguments.junit {
         std::fs::write(path, junit::write(&results))
             .with_context(|| format!("cannot write {}", path.display()))?;
@@ -101,7 +105,12 @@ fn load(paths: &[PathBuf], default: &Path, events: &EventSettings) -> anyhow::Re
     }
 }
 
-fn run_all<'a>(selection: &'a Selection, events: &EventSettings, chosen: Option<&Chosen>) -> Vec<Result<'a>> {
+fn run_all<'a>(
+    selection: &'a Selection,
+    events: &EventSettings,
+    silences: &Arc<Silences>,
+    chosen: Option<&Chosen>,
+) -> Vec<Result<'a>> {
     let Selection { rules, beside, .. } = selection;
     let all = RuleSet::new(rules.iter().chain(beside).map(|loaded| loaded.rule.clone()).collect());
     let mut results = Vec::new();
@@ -112,7 +121,7 @@ fn run_all<'a>(selection: &'a Selection, events: &EventSettings, chosen: Option<
                 continue;
             }
             let picked = judge::pick(&all, judge::loaded(rule, test).map(str::to_owned));
-            let course = course::run(test, picked, &events.faults);
+            let course = course::run(test, picked, silences, &events.faults);
             let judgement = judge::judge(test, &course);
             let failure = (!judgement.passed()).then(|| report::failure(test, &course, &judgement));
             results.push(Result { rule, test, failure });

@@ -19,6 +19,7 @@ use hashbrown::HashMap;
 use crate::core::codec::{CorruptState, Reader, Sink, Writer};
 use crate::core::effect::{Effect, IncidentId, Subject};
 use crate::core::event::{Facts, Symbol, TextField};
+use crate::core::rule::silence::Silences;
 use crate::core::rule::verdict::{Evidence, Verdict};
 use crate::core::rule::{Rule, RuleSet};
 use crate::core::time::{Span, Time};
@@ -114,10 +115,13 @@ pub struct Incidents {
     gone: Vec<(Vec<u8>, Vec<Symbol>)>,
     /// Accounts that were restored before their incident.
     early: HashMap<Key, Vec<(Symbol, Affected)>>,
+    silences: Arc<Silences>,
     /// Kept for whoever asks why.
     journal: Option<Journal>,
     /// Findings since the start, by rule.
     pub findings: Vec<u64>,
+    /// Those of them that a silence covered.
+    pub silenced: u64,
 }
 
 impl Incidents {
@@ -134,9 +138,16 @@ impl Incidents {
             changed: BTreeSet::new(),
             gone: Vec::new(),
             early: HashMap::new(),
+            silences: Arc::default(),
             journal: None,
             findings,
+            silenced: 0,
         }
+    }
+
+    /// What people have asked not to hear of; from here on.
+    pub fn silence(&mut self, silences: &Arc<Silences>) {
+        self.silences = Arc::clone(silences);
     }
 
     pub fn get(&self, key: Key) -> Option<&Incident> {
@@ -179,11 +190,19 @@ impl Incidents {
             *count += 1;
         }
         self.date(finding.at);
+        let silences = Arc::clone(&self.silences);
         let before = self.standing(key);
+        let is_silenced = |subject: &Subject| silences.over(&rule.name, subject, finding.since).is_some();
         let outcome = match self.live.get_mut(&key) {
-            Some(incident) => incident.feed(rule, finding, cause, effects),
+            Some(incident) => {
+                let silenced = is_silenced(&incident.subject);
+                self.silenced += u64::from(silenced);
+                incident.feed(rule, finding, silenced, cause, effects)
+            }
             None => {
                 let mut incident = self.make(rule, finding);
+                incident.silenced = is_silenced(&incident.subject);
+                self.silenced += u64::from(incident.silenced);
                 let outcome = incident.start(rule, finding.at, cause, effects);
                 self.live.insert(key, incident);
                 outcome

@@ -19,6 +19,7 @@ pub mod reconcile;
 pub mod samples;
 pub mod scope;
 pub mod sequence;
+pub mod silence;
 pub mod spike;
 pub mod table;
 pub mod travel;

@@ -8,5 +8,6 @@ mod events; // generated records are read or refused
 mod licences; // what the dependencies may be licensed under
 mod replay; // two rule sets over the same events, and why a ticket was opened or not
 mod score; // a small simulated world: what was planted is found, and little else
+mod silences; // what people have asked not to hear of
 mod source; // reading our own source: code without comments and strings, and the paths it names
 mod tidy; // the rules about the code that no compiler knows

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::cli::{FAILED, GOOD_RULE, OK, Said, USAGE, fed, forewarn, written};
 
 /// Failures of `account` at the given minutes of one hour.
-fn failures(account: &str, minutes: &[u32]) -> String {
+pub fn failures(account: &str, minutes: &[u32]) -> String {
     minutes
         .iter()
         .map(|minute| {
@@ -20,7 +20,7 @@ fn failures(account: &str, minutes: &[u32]) -> String {
         .collect()
 }
 
-fn lines(said: &Said) -> Vec<Value> {
+pub fn lines(said: &Said) -> Vec<Value> {
     said.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 

@@ -15,6 +15,7 @@ use crate::core::engine::Observed;
 use crate::core::event::{Event, EventType, Field, TextField};
 use crate::core::incident::Phase;
 use crate::core::incident::journal::{Note, Turn};
+use crate::core::rule::silence::Silences;
 use crate::core::rule::{Rule, RuleSet, RuleState};
 use crate::core::time::Time;
 use crate::delivery::notice::Decision;
@@ -89,6 +90,8 @@ struct Life {
     /// What was found proved untrue last, and when that was seen.
     untrue: Option<Time>,
     opened_at: Option<Time>,
+    /// Until when it was silenced, why and by whom.
+    silenced: Option<String>,
     shadow: bool,
     ended: Option<(Time, &'static str)>,
     /// The incident that explains it.
@@ -115,6 +118,7 @@ pub(super) struct Explanation {
     lives: BTreeMap<IncidentId, Life>,
     looked: Vec<Looked>,
     complaints: Vec<Time>,
+    silences: Arc<Silences>,
     /// When whoever is asked about was told first.
     told_first: Option<Time>,
     /// Accounts behind the events.
@@ -122,7 +126,7 @@ pub(super) struct Explanation {
 }
 
 impl Explanation {
-    pub(super) fn new(asked: Asked, rules: Arc<RuleSet>) -> Self {
+    pub(super) fn new(asked: Asked, rules: Arc<RuleSet>, silences: Arc<Silences>) -> Self {
         Self {
             asked,
             looked: vec![Looked::default(); rules.rules.len()],
@@ -132,6 +136,7 @@ impl Explanation {
             events: 0,
             lives: BTreeMap::new(),
             complaints: Vec::new(),
+            silences,
             told_first: None,
             accounts: BTreeSet::new(),
         }
@@ -165,6 +170,7 @@ impl Explanation {
             phase: None,
             untrue: None,
             opened_at: None,
+            silenced: None,
             shadow: false,
             ended: None,
             cause: None,
@@ -269,8 +275,15 @@ impl Onlooker for Explanation {
             return;
         }
         let Some(name) = self.rule(note.rule).map(|rule| rule.name.clone()) else { return };
+        let silenced = match note.turn {
+            Turn::Found { since, .. } => self.silences.over(&name, &note.subject, since).map(|silence| {
+                format!("silenced until {} by {}: {}", silence.until, silence.author, silence.reason)
+            }),
+            _ => None,
+        };
         let life = self.life(note.incident, &name, &note.subject);
         life.concerns = true;
+        life.silenced = silenced.or(life.silenced.take());
         match note.turn {
             Turn::Found { since, .. } => {
                 life.found = life.found.or(Some(since));

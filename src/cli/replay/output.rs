@@ -45,14 +45,17 @@ impl<W: Write> Printer<W> {
     }
 
     pub(super) fn summarize(&mut self, counts: &Counts, coverage: &Coverage) -> io::Result<()> {
-        let Counts { events, rejected, late, duplicates } = counts;
+        let Counts { events, rejected, late, duplicates, silenced } = counts;
         let effects = &self.counts;
         match self.format {
             Format::Json => {
-                let summary = json!({ "summary": {
+                let mut summary = json!({ "summary": {
                     "events": events, "rejected": rejected, "late": late, "duplicates": duplicates,
                     "effects": effects, "coverage": coverage.figures(),
                 }});
+                if let (Some(silenced), Some(summary)) = (silenced, summary["summary"].as_object_mut()) {
+                    summary.insert("silenced".into(), (*silenced).into());
+                }
                 writeln!(self.out, "{summary}")?;
             }
             Format::Text => {

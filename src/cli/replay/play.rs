@@ -32,13 +32,19 @@ pub(super) struct Counts {
     pub(super) rejected: BTreeMap<&'static str, u64>,
     pub(super) late: u64,
     pub(super) duplicates: u64,
+    /// Findings that a silence covered; [`None`] where there are no silences.
+    pub(super) silenced: Option<u64>,
 }
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { events, late, duplicates, rejected } = self;
+        let Self { events, late, duplicates, rejected, silenced } = self;
         let rejected: u64 = rejected.values().sum();
-        write!(f, "{events} events, {rejected} rejected, {late} late, {duplicates} duplicates")
+        write!(f, "{events} events, {rejected} rejected, {late} late, {duplicates} duplicates")?;
+        match silenced {
+            Some(silenced) => write!(f, ", {silenced} findings silenced"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -103,6 +109,9 @@ impl<O: Onlooker> Play<O> {
         }
         let side = |setup: &&RulesSetup| {
             let mut engine = Engine::new(Arc::clone(&setup.rules), &[SHARD]);
+            if let Some(silences) = &setup.silences {
+                engine.silence(silences);
+            }
             if O::WANTS_NOTES {
                 engine.keep_journal();
             }
@@ -116,7 +125,10 @@ impl<O: Onlooker> Play<O> {
             max_ahead: events.max_ahead,
             sides: sides.iter().map(side).collect(),
             onlooker,
-            counts: Counts::default(),
+            counts: Counts {
+                silenced: sides.iter().find_map(|side| side.silences.as_ref()).map(|_| 0),
+                ..Counts::default()
+            },
             now: Time::MIN,
             newest_of_topic: [Time::MIN; Topic::ALL.len()],
             progress: Progress::new(),
@@ -236,6 +248,9 @@ impl<O: Onlooker> Play<O> {
     }
 
     fn show_effects(&mut self) -> anyhow::Result<()> {
+        if let (Some(silenced), Some(side)) = (&mut self.counts.silenced, self.sides.first()) {
+            *silenced = side.engine.silenced();
+        }
         for (place, side) in self.sides.iter_mut().enumerate() {
             if O::WANTS_NOTES {
                 for note in side.engine.drain_notes() {

@@ -11,6 +11,7 @@ use crate::core::event::faults::FaultTable;
 use crate::core::event::{Fault, TextField, Topic};
 use crate::core::rule::parse::RuleTest;
 use crate::core::rule::parse::examples::{Step, TestEvent, TicketWord, When};
+use crate::core::rule::silence::Silences;
 use crate::core::rule::{Detect, Rule, RuleSet, RuleState};
 use crate::core::time::{Span, Time};
 use crate::delivery::customers::Everybody;
@@ -82,7 +83,12 @@ fn moment(start: Time, when: When) -> Time {
 
 /// Runs a test of the first of `rules`; the others are loaded beside it. All of them are active, whatever their files say:
 /// a rule that is still in the shadow is tested as what it is going to be.
-pub(super) fn run(test: &RuleTest, rules: Vec<Rule>, faults: &FaultTable) -> Course {
+pub(super) fn run(
+    test: &RuleTest,
+    rules: Vec<Rule>,
+    silences: &Arc<Silences>,
+    faults: &FaultTable,
+) -> Course {
     let rules = rules.into_iter().map(|rule| Rule { state: RuleState::Active, ..rule }).collect();
     let rules = Arc::new(RuleSet::new(rules));
     let steps = || test.history.iter().chain(&test.events);
@@ -107,6 +113,7 @@ pub(super) fn run(test: &RuleTest, rules: Vec<Rule>, faults: &FaultTable) -> Cou
         happened: Vec::new(),
         arrived: 0,
     };
+    run.engine.silence(silences);
     run.engine.advance(SHARD, begin);
     run.engine.advance_scope(begin);
     run.steps(&test.history, start);

@@ -17,7 +17,7 @@ fn outcome(tests: &str) -> String {
     let rules = parse::load(&text, "rules/failing.yaml", &LoadOptions::default())
         .unwrap_or_else(|errors| panic!("{}", errors.iter().map(ToString::to_string).collect::<String>()));
     let selection = Selection { rules, beside: Vec::new(), files: 1 };
-    let results = run_all(&selection, &EventSettings::default(), None);
+    let results = run_all(&selection, &EventSettings::default(), &Arc::default(), None);
     let mut out = Vec::new();
     show(&results, &mut out).unwrap();
     String::from_utf8(out).unwrap()
@@ -167,7 +167,7 @@ fn junit_names_rule_test_file_and_line_and_escapes_what_xml_would_read() {
     );
     let rules = parse::load(&text, "rules/failing.yaml", &LoadOptions::default()).unwrap();
     let selection = Selection { rules, beside: Vec::new(), files: 1 };
-    let results = run_all(&selection, &EventSettings::default(), None);
+    let results = run_all(&selection, &EventSettings::default(), &Arc::default(), None);
     let xml = junit::write(&results);
     assert!(xml.contains("<testsuites tests=\"1\" failures=\"1\">"), "{xml}");
     assert!(
@@ -183,7 +183,7 @@ fn the_shipped_rules_pass_their_own_tests() {
     let rules = [Path::new(env!("CARGO_MANIFEST_DIR")).join("rules")];
     let events = EventSettings::default();
     let selection = load(&rules, Path::new("rules"), &events).unwrap();
-    let results = run_all(&selection, &events, None);
+    let results = run_all(&selection, &events, &Arc::default(), None);
     let failures: Vec<&str> = results.iter().filter_map(|result| result.failure.as_deref()).collect();
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
     assert!(results.len() >= 2 * selection.rules.len());

@@ -1,6 +1,8 @@
 //! One ticket per cause: how an account's incident joins the one that explains it, that of a rule that spans partitions or
 //! another one of the same account.
 
+use std::sync::Arc;
+
 use super::life::AFFECTED_BOUND;
 use super::state::{Affected, Incident, Phase};
 use super::{Incidents, Key, Reach};
@@ -75,7 +77,10 @@ impl Incidents {
     /// Customers have met the trouble of an incident before now; one that has just opened is announced with them.
     pub fn meet(&mut self, key: Key, met: Vec<Affected>, at: Time, effects: &mut Vec<Effect>) {
         if self.live.get(&key).is_some_and(|incident| incident.unannounced.is_some()) {
-            self.change(key, |rule, incident| incident.announce(rule, met, effects));
+            self.change(key, |rule, incident| {
+                incident.muted = false;
+                incident.announce(rule, met, effects);
+            });
         } else {
             self.affect(key, met, at, effects);
         }
@@ -118,7 +123,11 @@ impl Incidents {
             self.change(other, |_, incident| match phase {
                 Phase::Ended { at, .. } | Phase::Withdrawn { at } => incident.leave(at),
                 Phase::Joined { .. } => incident.phase = phase,
-                Phase::Pending { .. } | Phase::Waiting { .. } | Phase::Open | Phase::Gone => {
+                Phase::Pending { .. }
+                | Phase::Waiting { .. }
+                | Phase::Silenced
+                | Phase::Open
+                | Phase::Gone => {
                     incident.leave(incident.last_finding);
                 }
             });
@@ -184,7 +193,9 @@ impl Incidents {
         at: Time,
         effects: &mut Vec<Effect>,
     ) {
+        let silences = Arc::clone(&self.silences);
         self.change(key, |rule, incident| {
+            incident.muted = silences.over(&rule.name, &incident.subject, at).is_some();
             if incident.phase == Phase::Open {
                 for account in accounts.into_iter().take(AFFECTED_BOUND) {
                     incident.affect(rule, account, at, effects);

@@ -71,7 +71,11 @@ impl Incidents {
     pub(super) fn note_verdict(&mut self, key: Key, verdict: Verdict) {
         let Some(incident) = self.live.get(&key).filter(|_| self.journal.is_some()) else { return };
         let matters = match incident.phase {
-            Phase::Pending { .. } | Phase::Waiting { .. } | Phase::Joined { .. } | Phase::Open => true,
+            Phase::Pending { .. }
+            | Phase::Waiting { .. }
+            | Phase::Silenced
+            | Phase::Joined { .. }
+            | Phase::Open => true,
             Phase::Ended { .. } | Phase::Withdrawn { .. } | Phase::Gone => false,
         };
         let turn = match verdict {

@@ -28,14 +28,36 @@ impl Incident {
         cause: Option<&Cause>,
         effects: &mut Vec<Effect>,
     ) -> Outcome {
+        self.begin(rule, at, Span::ZERO, cause, effects)
+    }
+
+    /// `held`: how long its condition has lasted already.
+    fn begin(
+        &mut self,
+        rule: &Rule,
+        at: Time,
+        held: Span,
+        cause: Option<&Cause>,
+        effects: &mut Vec<Effect>,
+    ) -> Outcome {
+        if self.silenced {
+            return self.fall_silent(rule);
+        }
         if let Some(cause) = cause {
             return Outcome::Joined(self.join(rule, cause, at, effects));
         }
-        if rule.pending > Span::ZERO && rule.detect.lasts() {
-            self.phase = Phase::Pending { until: at + rule.pending };
+        if rule.pending > held && rule.detect.lasts() {
+            self.phase = Phase::Pending { until: at - held + rule.pending };
             return Outcome::Pending;
         }
         self.wait_or_open(rule, at)
+    }
+
+    /// It goes on without a ticket until it is over, or found where no silence covers it.
+    fn fall_silent(&mut self, rule: &Rule) -> Outcome {
+        self.phase = Phase::Silenced;
+        self.arm(rule);
+        Outcome::Pending
     }
 
     fn wait_or_open(&mut self, rule: &Rule, at: Time) -> Outcome {
@@ -52,10 +74,20 @@ impl Incident {
         &mut self,
         rule: &Rule,
         finding: &Finding<'_>,
+        silenced: bool,
         cause: Option<&Cause>,
         effects: &mut Vec<Effect>,
     ) -> Outcome {
         match self.phase {
+            Phase::Silenced => {
+                self.remember(finding);
+                if self.cleared.is_some_and(|(cleared, _)| finding.since >= cleared) {
+                    self.cleared = None;
+                }
+                self.silenced &= silenced;
+                // What has lasted through a silence need not last again.
+                self.begin(rule, finding.at, finding.since.since(self.since), cause, effects)
+            }
             Phase::Pending { .. } | Phase::Waiting { .. } | Phase::Joined { .. } => {
                 self.remember(finding);
                 Outcome::Fed
@@ -69,7 +101,7 @@ impl Incident {
                 self.arm(rule);
                 Outcome::Fed
             }
-            Phase::Ended { at, .. } if finding.since <= at => Outcome::Fed,
+            Phase::Ended { at, .. } if silenced || finding.since <= at => Outcome::Fed,
             Phase::Ended { .. } => {
                 self.again(finding);
                 if let Some(cause) = cause {
@@ -93,6 +125,7 @@ impl Incident {
                 let affected = std::mem::take(&mut self.affected);
                 *self = Self::new(id, 0, subject, (finding.facts)(), finding, rule.incident.cooldown);
                 self.revision = revision;
+                self.silenced = silenced;
                 if revision > 0 {
                     self.affected = affected;
                 } else {
@@ -153,7 +186,9 @@ impl Incident {
                 let corrected = rule.notice.as_ref().and_then(|notice| notice.corrected.as_deref());
                 self.tell_those_told(rule, corrected, Stage::Corrected, at, effects);
             }
-            Phase::Pending { .. } | Phase::Waiting { .. } | Phase::Joined { .. } => self.phase = Phase::Gone,
+            Phase::Pending { .. } | Phase::Waiting { .. } | Phase::Silenced | Phase::Joined { .. } => {
+                self.phase = Phase::Gone;
+            }
             Phase::Ended { .. } | Phase::Withdrawn { .. } | Phase::Gone => {}
         }
     }
@@ -169,10 +204,12 @@ impl Incident {
     ) {
         match self.phase {
             Phase::Pending { .. } => self.phase = Phase::Gone,
-            Phase::Waiting { .. } | Phase::Open => {
+            Phase::Waiting { .. } | Phase::Silenced | Phase::Open => {
                 self.cleared = Some((since, healthy));
                 self.arm(rule);
-                if self.phase == Phase::Open && rule.keep_firing == Span::ZERO {
+                if self.phase == Phase::Silenced && rule.keep_firing == Span::ZERO {
+                    self.phase = Phase::Gone;
+                } else if self.phase == Phase::Open && rule.keep_firing == Span::ZERO {
                     self.end(rule, reason(healthy), at, effects);
                 }
             }
@@ -186,7 +223,7 @@ impl Incident {
             return;
         }
         match self.phase {
-            Phase::Pending { .. } => self.phase = Phase::Gone,
+            Phase::Pending { .. } | Phase::Silenced => self.phase = Phase::Gone,
             // The ticket opens and resolves at once; the customer need not be told of what is over.
             Phase::Waiting { .. } => {
                 self.cleared = Some((event_time, true));
@@ -214,7 +251,9 @@ impl Incident {
                 Some((_, healthy)) => self.end(rule, reason(healthy), now, effects),
                 None => self.end(rule, EndReason::Quiet, now, effects),
             },
-            Phase::Joined { .. } | Phase::Ended { .. } | Phase::Withdrawn { .. } => self.phase = Phase::Gone,
+            Phase::Joined { .. } | Phase::Silenced | Phase::Ended { .. } | Phase::Withdrawn { .. } => {
+                self.phase = Phase::Gone;
+            }
             Phase::Gone => {}
         }
     }
@@ -309,6 +348,9 @@ impl Incident {
     }
 
     fn tell(&mut self, rule: &Rule, symbol: Symbol, at: Time, effects: &mut Vec<Effect>) {
+        if self.muted {
+            return;
+        }
         let Some(account) = self.affected.get(&symbol).filter(|account| !account.told) else { return };
         let notice = rule.notice.as_ref().filter(|notice| match notice.to {
             Audience::Affected => true,
@@ -403,7 +445,7 @@ impl Incident {
             Phase::Ended { reason, .. } => TicketStep::Resolved(reason),
             Phase::Withdrawn { .. } => TicketStep::Withdrawn,
             Phase::Joined { id, .. } => TicketStep::Merged(id),
-            Phase::Pending { .. } | Phase::Waiting { .. } | Phase::Gone => return,
+            Phase::Pending { .. } | Phase::Waiting { .. } | Phase::Silenced | Phase::Gone => return,
         };
         self.step(rule, step, at, effects);
     }

@@ -34,6 +34,8 @@ pub enum Phase {
         at: Time,
         reason: EndReason,
     },
+    /// People have asked not to hear of it: no ticket, no messages.
+    Silenced,
     /// Proved untrue; kept a moment so that what belongs to it does not open another.
     Withdrawn {
         at: Time,
@@ -76,6 +78,10 @@ pub struct Incident {
     /// Since when the condition is false, and whether that was seen to be healthy.
     pub cleared: Option<(Time, bool)>,
     pub cooldown: Span,
+    /// Every finding since it began was silenced.
+    pub(super) silenced: bool,
+    /// People have asked not to hear of what happens now. Set before each step, never kept.
+    pub(super) muted: bool,
     pub affected: BTreeMap<Symbol, Affected>,
     /// Which of them changed since the last checkpoint; each is a record of its own, since there may be many.
     pub(super) touched: BTreeSet<Symbol>,
@@ -117,6 +123,8 @@ impl Incident {
             last_finding: finding.since,
             cleared: finding.over_since.map(|since| (since, true)),
             cooldown,
+            silenced: false,
+            muted: false,
             affected: BTreeMap::new(),
             touched: BTreeSet::new(),
             forgotten: Vec::new(),
@@ -144,7 +152,11 @@ impl Incident {
         match self.phase {
             Phase::Pending { until } | Phase::Waiting { until } => Some(until),
             Phase::Gone => None,
-            Phase::Open | Phase::Joined { .. } | Phase::Ended { .. } | Phase::Withdrawn { .. } => self.timer,
+            Phase::Open
+            | Phase::Joined { .. }
+            | Phase::Silenced
+            | Phase::Ended { .. }
+            | Phase::Withdrawn { .. } => self.timer,
         }
     }
 
@@ -165,7 +177,9 @@ impl Incident {
         writer.float(self.evidence.value);
         writer.float(self.evidence.limit);
         writer.unsigned(self.evidence.samples);
-        writer.byte(u8::from(self.evidence.approximate) | u8::from(self.reopened) << 1);
+        writer.byte(
+            u8::from(self.evidence.approximate) | u8::from(self.reopened) << 1 | u8::from(self.silenced) << 2,
+        );
         writer.unsigned(u64::from(self.revision));
         writer.unsigned(u64::from(self.known_revision));
         writer.unsigned(self.findings.len() as u64);
@@ -198,7 +212,7 @@ impl Incident {
             [reader.time()?, reader.time()?, reader.time()?, reader.time()?];
         let (value, limit, samples) = (reader.float()?, reader.float()?, reader.unsigned()?);
         let flags = reader.byte()?;
-        if flags > 0b11 {
+        if flags > 0b111 {
             return Err(CorruptState);
         }
         let evidence = Evidence { value, limit, samples, approximate: flags & 1 != 0 };
@@ -228,6 +242,8 @@ impl Incident {
             last_finding,
             cleared,
             cooldown,
+            silenced: flags & 4 != 0,
+            muted: false,
             affected: BTreeMap::new(),
             touched: BTreeSet::new(),
             forgotten: Vec::new(),
@@ -298,6 +314,7 @@ fn write_phase(writer: &mut Writer<'_>, phase: Phase) {
             writer.time(at);
         }
         Phase::Gone => writer.byte(6),
+        Phase::Silenced => writer.byte(7),
     }
 }
 
@@ -322,6 +339,7 @@ fn read_phase(reader: &mut Reader<'_>) -> Result<Phase, CorruptState> {
         }
         5 => Phase::Withdrawn { at: reader.time()? },
         6 => Phase::Gone,
+        7 => Phase::Silenced,
         _ => return Err(CorruptState),
     })
 }

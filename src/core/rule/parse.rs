@@ -11,6 +11,7 @@ mod files;
 mod form;
 mod kinds;
 mod set;
+mod silences;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -24,6 +25,7 @@ pub use error::{Place, RuleError, Source};
 pub use examples::RuleTest;
 use fields::Reading;
 pub use set::check_set;
+pub use silences::silences;
 pub use value::parse_duration;
 
 /// The largest rule file, in bytes; larger ones are an error.

@@ -62,6 +62,7 @@ impl What {
                     Phase::Pending { .. } => "pending",
                     Phase::Waiting { .. } => "waiting",
                     Phase::Joined { .. } => "joined",
+                    Phase::Silenced => "silenced",
                     Phase::Open | Phase::Ended { .. } | Phase::Withdrawn { .. } | Phase::Gone => "dropped",
                 },
             },
@@ -98,8 +99,12 @@ impl What {
                 Phase::Open | Phase::Ended { .. } => true,
                 // What had joined a cause is let go with it.
                 Phase::Withdrawn { .. } => true,
-                Phase::Gone => !matches!(from, Some(Phase::Pending { .. } | Phase::Waiting { .. })),
-                Phase::Pending { .. } | Phase::Waiting { .. } | Phase::Joined { .. } => false,
+                Phase::Gone => {
+                    !matches!(from, Some(Phase::Pending { .. } | Phase::Waiting { .. } | Phase::Silenced))
+                }
+                Phase::Pending { .. } | Phase::Waiting { .. } | Phase::Silenced | Phase::Joined { .. } => {
+                    false
+                }
             },
             _ => false,
         }
@@ -190,6 +195,9 @@ fn turn_words(rule: &str, about: &str, turn: Turn, at: Time, rules: &RuleSet) ->
             Phase::Joined { cause, .. } => {
                 let cause = rules.rules.get(usize::from(cause.rule)).map_or("", |rule| rule.name.as_str());
                 format!("{rule}{about} joins the incident of {cause}, which explains it")
+            }
+            Phase::Silenced => {
+                format!("{rule}{about} is silenced: no ticket opens, nobody is told")
             }
             Phase::Open | Phase::Ended { .. } | Phase::Withdrawn { .. } | Phase::Gone => {
                 format!("{rule}{about} drops it: nothing was opened, nobody was told")

@@ -23,6 +23,8 @@ pub(super) enum Outcome {
     Touched,
     /// Another incident explains what was found.
     Joined,
+    /// People had asked not to hear of it.
+    Silenced,
     /// What was found was over, or untrue, before it could open.
     Dropped,
     /// Undecided at the end of the events.
@@ -36,6 +38,7 @@ impl Outcome {
             Self::Ticket => "ticket",
             Self::Touched => "touched",
             Self::Joined => "joined",
+            Self::Silenced => "silenced",
             Self::Dropped => "dropped",
             Self::Undecided => "undecided",
             Self::NothingFound => "nothing_found",
@@ -151,6 +154,9 @@ impl Explanation {
                     self.named(cause)
                 ),
             );
+        }
+        if let Some(silenced) = &life.silenced {
+            return (Outcome::Silenced, format!("no ticket{found}: {silenced}"));
         }
         if let Some((at, _)) = life.ended {
             let why = match life.untrue {

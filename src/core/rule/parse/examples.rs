@@ -445,7 +445,7 @@ fn when(node: &Node, reading: &mut Reading<'_>) -> Option<When> {
     found
 }
 
-fn parse_time(text: &str) -> Option<Time> {
+pub fn parse_time(text: &str) -> Option<Time> {
     let timestamp = text.parse::<jiff::Timestamp>().ok()?;
     Some(Time::from_millis(timestamp.as_millisecond()))
 }
