@@ -135,3 +135,65 @@ fn a_wrong_file_says_where_and_what_was_expected() {
         .ended(FAILED)
         .names(&["/nowhere.yaml"]);
 }
+
+const CHANNEL_RULE: &str = r#"name: channel-failing
+summary: A channel fails
+topics: orders
+group_by: [channel]
+detect: { kind: ratio, of: 'type == "order.failed"', among: 'type in ["order.paid", "order.failed"]', above: 30%, window: 2m, min_samples: 8, confidence: 0% }
+for: 3m
+notice: { template: channel_trouble, to: affected }
+"#;
+
+/// A payment every ten seconds from 07:50 to 08:30, each of another account; all fail from 07:58 to 08:20.
+fn failing_channel() -> String {
+    let payment = |number: u32| {
+        let seconds = 7 * 3_600 + 50 * 60 + number * 10;
+        let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+        let failed = (48..180).contains(&number);
+        let (kind, code) =
+            if failed { ("failed", r#","error_code":"CHANNEL_TIMEOUT""#) } else { ("paid", "") };
+        format!(
+            r#"{{"id":"p{number}","type":"order.{kind}","time":"2026-10-01T{hour:02}:{minute:02}:{second:02}Z","account_id":"a{number}","order_id":"o{number}","channel":"alipay"{code}}}
+"#
+        )
+    };
+    (0..240).map(payment).collect()
+}
+
+fn channel_effects(from: &str, until: &str) -> Vec<(String, String)> {
+    let (_rules, rules) = written("rule.yaml", CHANNEL_RULE);
+    let silence = silence("{ channel: alipay }", "00:00")
+        .replace("2026-10-01T08:00:00Z\n  until", &format!("2026-10-01T{from}Z\n  until"))
+        .replace("until: 2026-10-01T08:00:00Z", &format!("until: 2026-10-01T{until}Z"));
+    let (_silences, file) = written("silences.yaml", &silence);
+    let arguments = ["replay", "--rules", &rules, "--silences", &file, "--input", "-", "--format", "json"];
+    let said = lines(&fed(&arguments, &failing_channel()).ended(OK));
+    let effect =
+        |line: &Value| Some((line["effect"].as_str()?.to_owned(), line["at"].as_str()?[11..16].to_owned()));
+    said.iter().filter_map(effect).collect()
+}
+
+#[test]
+fn what_has_lasted_through_a_silence_opens_when_it_ends_without_waiting_anew() {
+    let opened = |effects: &[(String, String)]| {
+        effects.iter().find(|(effect, _)| effect == "ticket.opened").map(|(_, at)| at.clone())
+    };
+    assert_eq!(opened(&channel_effects("05:00:00", "06:00:00")).as_deref(), Some("08:01"));
+    assert_eq!(opened(&channel_effects("07:50:00", "08:10:00")).as_deref(), Some("08:10"));
+    assert_eq!(opened(&channel_effects("07:50:00", "09:00:00")), None);
+}
+
+#[test]
+fn who_meets_an_open_trouble_during_a_silence_is_not_told() {
+    let told = |effects: &[(String, String)], from: &str, until: &str| {
+        let sent = effects.iter().filter(|(effect, _)| effect == "notice.sent");
+        sent.filter(|(_, at)| (from..until).contains(&at.as_str())).count()
+    };
+    let without = channel_effects("05:00:00", "06:00:00");
+    assert_eq!(told(&without, "08:05", "08:10"), 30, "{without:?}");
+    let with = channel_effects("08:05:00", "08:10:00");
+    assert_eq!(told(&with, "08:05", "08:10"), 0, "{with:?}");
+    assert_eq!(told(&with, "00:00", "08:05"), told(&without, "00:00", "08:05"));
+    assert_eq!(told(&with, "08:10", "08:20"), told(&without, "08:10", "08:20"));
+}
