@@ -48,8 +48,8 @@ pub use output::Format;
   forewarn replay --rules rules --input october.jsonl --explain channel=alipay
   forewarn replay --rules rules --input october.jsonl --silences silences.yaml
 
-With --against, the tickets and messages that `--rules` has and the other directory has not are gained, those that
-only the other one has are lost. Tickets are the same when rule and subject are, and their spans overlap.
+With --against, what only `--rules` has is gained, and what only the other directory has is lost.
+Tickets are the same when rule and subject are, and their spans overlap.
 
 A file of silences is a YAML list:
   - match: { rule: channel-success-drop, channel: alipay }

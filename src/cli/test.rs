@@ -29,6 +29,7 @@ use super::setup;
   forewarn test
   forewarn test rules/repeated-topup-failures.yaml
   forewarn test --run 'topup.*history' --junit results.xml
+  forewarn test --silences silences.yaml
 
 Exit code 0: every test passed; 1: one failed, none was found, or a rule is wrong.")]
 pub struct TestArguments {
