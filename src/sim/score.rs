@@ -65,6 +65,8 @@ impl Claim {
         let incident = text("incident")?.to_owned();
         let rule = text("rule").unwrap_or_default().to_owned();
         match text("effect")? {
+            // Nobody sees what a rule finds in the shadow.
+            "ticket.opened" | "ticket.reopened" if line.get("shadow").is_some() => None,
             step @ ("ticket.opened" | "ticket.reopened") => {
                 let subject = line.get("subject")?.as_object()?;
                 let subject = subject
