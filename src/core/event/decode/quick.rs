@@ -15,7 +15,8 @@ use super::{MAX_DEPTH, Slot};
 pub(super) struct Unusual;
 
 pub(super) fn read<'a>(json: &'a str, extra: &[String], draft: &mut Draft<'_, 'a>) -> Result<(), Unusual> {
-    let json = json.trim_ascii_end();
+    // Only what is space to JSON: a form feed is not.
+    let json = json.trim_end_matches([' ', '\t', '\n', '\r']);
     if has_escapes(json) {
         return Err(Unusual);
     }
