@@ -290,20 +290,20 @@ impl Engine {
                 Verdict::Withdrawn { since } => (since, true),
                 Verdict::Cleared { .. } | Verdict::Resolved { .. } | Verdict::Joined { .. } => continue,
             };
+            let Some(state) = self.shards.get_mut(shard) else { return };
+            let stored = state.watches[usize::from(index)].as_ref().and_then(|watch| watch.facts(*subject));
+            let of_event = || {
+                let event = event?;
+                let facts = Facts::of(event);
+                // A late event may show that a later one was a finding; then only their subject is the same.
+                let group = rule.groups.first().map_or(&[][..], Vec::as_slice);
+                Some(if event.time == since { facts } else { facts.only(group) })
+            };
+            let Some(facts) = stored.cloned().or_else(of_event) else { continue };
             for listener in &listeners {
                 let place = usize::from(*listener);
                 let Some(listening) = rules.rules.get(place) else { continue };
                 let Some(state) = self.shards.get_mut(shard) else { return };
-                let stored =
-                    state.watches[usize::from(index)].as_ref().and_then(|watch| watch.facts(*subject));
-                let of_event = || {
-                    let event = event?;
-                    let facts = Facts::of(event);
-                    // A late event may show that a later one was a finding; then only their subject is the same.
-                    let group = rule.groups.first().map_or(&[][..], Vec::as_slice);
-                    Some(if event.time == since { facts } else { facts.only(group) })
-                };
-                let Some(facts) = stored.cloned().or_else(of_event) else { continue };
                 let group = listening.groups.first().map_or(&[][..], Vec::as_slice);
                 let Some(heard_by) = subject_key_of(group, |field| facts.text(field)) else { continue };
                 let moment = state.moment(listening, self.plan.topics[place], None);

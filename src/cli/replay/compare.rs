@@ -152,7 +152,7 @@ impl Change {
             Self::TicketGained(ticket) | Self::TicketLost(ticket) | Self::TicketMoved(ticket, _) => {
                 ticket.opened_at
             }
-            Self::TicketEnded(ticket, _) => ticket.until().min(Time::MAX),
+            Self::TicketEnded(ticket, _) => ticket.until(),
             Self::CustomerGained(_, told) | Self::CustomerLost(_, told) => told.at,
         }
     }

@@ -339,6 +339,61 @@ fn run_restored(rules: &Arc<RuleSet>, events: &[(i64, String)], until: i64, cut:
     lines
 }
 
+/// Restored after every so many events, the engine must do what it does without: each rule opens some tickets.
+fn assert_restorable(
+    rules: &Arc<RuleSet>,
+    events: &[(i64, String)],
+    until: i64,
+    every: usize,
+) -> Vec<String> {
+    let borrowed: Vec<(i64, &str)> = events.iter().map(|(second, text)| (*second, text.as_str())).collect();
+    let whole = run(rules, &borrowed, until);
+    for rule in rules.rules.iter().map(|rule| rule.name.as_str()) {
+        assert!(count(&whole, "ticket.opened", rule) > 1, "too easy: {rule}");
+    }
+    for cut in (0..events.len()).step_by(every) {
+        assert_eq!(run_restored(rules, events, until, cut), whole, "restored after {cut} events");
+    }
+    whole
+}
+
+/// How often a step of a rule's tickets is among the lines.
+fn count(lines: &[String], step: &str, rule: &str) -> usize {
+    lines.iter().filter(|line| line.contains(&format!("{step} {rule} "))).count()
+}
+
+/// Whatever the order of arrival, the same incidents must stand in the end: of each rule at least so many over sixty
+/// worlds, and so many withdrawals in all.
+fn assert_order_says_nothing(
+    rules: &Arc<RuleSet>,
+    world: impl Fn(&mut Random) -> Vec<(i64, String)>,
+    least_incidents: usize,
+    least_withdrawals: usize,
+) {
+    let (mut incidents, mut withdrawals) = (BTreeMap::new(), 0);
+    for seed in 0..60 {
+        let mut random = Random(seed);
+        let numbered = (0..).zip(world(&mut random));
+        let events: Vec<(usize, i64, String)> =
+            numbered.map(|(number, (second, text))| (number, second, text)).collect();
+        let (expected, _) = settled(rules, &events);
+        let mut arriving: Vec<_> =
+            events.iter().map(|event| (event.1 + random.below(100), event.clone())).collect();
+        arriving.sort_by_key(|(arrival, event)| (*arrival, event.0));
+        let arriving: Vec<_> = arriving.into_iter().map(|(_, event)| event).collect();
+        let (standing, withdrawn) = settled(rules, &arriving);
+        assert_eq!(without_counterpart(&standing, &expected), Vec::<&Standing>::new(), "seed {seed}");
+        assert_eq!(without_counterpart(&expected, &standing), Vec::<&Standing>::new(), "seed {seed}");
+        for (name, ..) in &standing {
+            *incidents.entry(name.split(' ').next().unwrap().to_owned()).or_insert(0) += 1;
+        }
+        withdrawals += withdrawn;
+    }
+    assert_eq!(incidents.len(), rules.rules.len(), "{incidents:?}");
+    assert!(incidents.values().all(|count| *count >= least_incidents), "too easy: {incidents:?}");
+    assert!(withdrawals >= least_withdrawals, "too easy: {withdrawals} withdrawals");
+}
+
 /// Random numbers that are the same on every run.
 struct Random(u64);
 

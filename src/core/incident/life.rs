@@ -207,10 +207,11 @@ impl Incident {
             Phase::Waiting { .. } | Phase::Silenced | Phase::Open => {
                 self.cleared = Some((since, healthy));
                 self.arm(rule);
-                if self.phase == Phase::Silenced && rule.keep_firing == Span::ZERO {
-                    self.phase = Phase::Gone;
-                } else if self.phase == Phase::Open && rule.keep_firing == Span::ZERO {
-                    self.end(rule, reason(healthy), at, effects);
+                match self.phase {
+                    _ if rule.keep_firing > Span::ZERO => {}
+                    Phase::Silenced => self.phase = Phase::Gone,
+                    Phase::Open => self.end(rule, reason(healthy), at, effects),
+                    _ => {}
                 }
             }
             Phase::Joined { .. } | Phase::Ended { .. } | Phase::Withdrawn { .. } | Phase::Gone => {}

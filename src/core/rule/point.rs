@@ -4,8 +4,7 @@
 //! An event beyond its lateness opens nothing here either.
 
 use crate::core::codec::{CorruptState, Sink};
-use crate::core::event::{Event, Facts, Symbol};
-use crate::core::time::Time;
+use crate::core::event::{Event, Symbol};
 
 use super::table::Watch;
 use super::verdict::{Evidence, Judged, Moment, Verdict};
@@ -34,17 +33,7 @@ impl<P: Point> Watch for PointWatch<P> {
         }
     }
 
-    fn next_due(&self) -> Option<Time> {
-        None
-    }
-
-    fn advance(&mut self, _moment: Moment, _out: &mut Vec<Judged>) {}
-
     fn sweep(&mut self, _moment: Moment) {}
-
-    fn facts(&self, _subject: Symbol) -> Option<&Facts> {
-        None
-    }
 
     fn drain_changes(&mut self, _sink: Sink<'_>) {}
 

@@ -55,16 +55,20 @@ pub trait Watch: Send {
     }
 
     /// The earliest event time at which [`Watch::advance`] has something to judge; it may be somewhat early, never late.
-    fn next_due(&self) -> Option<Time>;
+    fn next_due(&self) -> Option<Time> {
+        None
+    }
 
     /// Judges what is due at or before `moment.now`, in the order of event time.
-    fn advance(&mut self, moment: Moment, out: &mut Vec<Judged>);
+    fn advance(&mut self, _moment: Moment, _out: &mut Vec<Judged>) {}
 
     /// Forgets subjects that no event can concern any more; called now and then, costs O(1) amortised per event.
     fn sweep(&mut self, moment: Moment);
 
     /// The facts of the event behind a finding that was made by time passing (a missed deadline).
-    fn facts(&self, subject: Symbol) -> Option<&Facts>;
+    fn facts(&self, _subject: Symbol) -> Option<&Facts> {
+        None
+    }
 
     /// Hands out what changed since the last call: key and encoded value, [`None`] for what is gone.
     fn drain_changes(&mut self, sink: Sink<'_>);

@@ -76,45 +76,15 @@ fn what_comes_true_when_nothing_happens_is_told_of_the_subject_it_is_about() {
 #[test]
 fn restoring_them_at_any_point_changes_nothing() {
     let rules = rules(VALUES);
-    let mut random = Random(11);
-    let events = logins(&mut random, 150, 2_400);
-    let borrowed: Vec<(i64, &str)> = events.iter().map(|(second, text)| (*second, text.as_str())).collect();
-    let whole = run(&rules, &borrowed, 4_000);
+    let whole = assert_restorable(&rules, &logins(&mut Random(11), 150, 2_400), 4_000, 13);
     for rule in rules.rules.iter().map(|rule| rule.name.as_str()) {
-        let count =
-            |step: &str| whole.iter().filter(|line| line.contains(&format!("{step} {rule} "))).count();
-        let (opened, resolved) = (count("ticket.opened"), count("ticket.resolved"));
-        assert!(opened > 1 && resolved == opened, "{rule}: {opened} opened, {resolved} resolved");
-    }
-    for cut in (0..events.len()).step_by(13) {
-        assert_eq!(run_restored(&rules, &events, 4_000, cut), whole, "restored after {cut} events");
+        let (opened, resolved) =
+            (count(&whole, "ticket.opened", rule), count(&whole, "ticket.resolved", rule));
+        assert_eq!(resolved, opened, "{rule}");
     }
 }
 
 #[test]
 fn the_order_of_arrival_within_the_lateness_leaves_the_same_incidents() {
-    let rules = rules(VALUES);
-    let (mut incidents, mut withdrawals) = (BTreeMap::new(), 0);
-    for seed in 0..60 {
-        let mut random = Random(seed);
-        let events: Vec<(usize, i64, String)> = (0..)
-            .zip(logins(&mut random, 150, 3_000))
-            .map(|(number, (second, text))| (number, second, text))
-            .collect();
-        let (expected, _) = settled(&rules, &events);
-        let mut arriving: Vec<_> =
-            events.iter().map(|event| (event.1 + random.below(100), event.clone())).collect();
-        arriving.sort_by_key(|(arrival, event)| (*arrival, event.0));
-        let arriving: Vec<_> = arriving.into_iter().map(|(_, event)| event).collect();
-        let (standing, withdrawn) = settled(&rules, &arriving);
-        assert_eq!(without_counterpart(&standing, &expected), Vec::<&Standing>::new(), "seed {seed}");
-        assert_eq!(without_counterpart(&expected, &standing), Vec::<&Standing>::new(), "seed {seed}");
-        for (name, ..) in &standing {
-            *incidents.entry(name.split(' ').next().unwrap().to_owned()).or_insert(0) += 1;
-        }
-        withdrawals += withdrawn;
-    }
-    assert_eq!(incidents.len(), rules.rules.len(), "{incidents:?}");
-    assert!(incidents.values().all(|count| *count >= 100), "too easy: {incidents:?}");
-    assert!(withdrawals >= 20, "too easy: {withdrawals} withdrawals");
+    assert_order_says_nothing(&rules(VALUES), |random| logins(random, 150, 3_000), 100, 20);
 }

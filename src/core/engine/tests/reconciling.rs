@@ -133,43 +133,10 @@ notice: { template: late, to: account }
 
 #[test]
 fn restoring_the_checks_at_any_point_changes_nothing() {
-    let rules = rules(CHECKS);
-    let events = orders(&mut Random(5), 180, 2_400);
-    let borrowed: Vec<(i64, &str)> = events.iter().map(|(second, text)| (*second, text.as_str())).collect();
-    let whole = run(&rules, &borrowed, 4_500);
-    for rule in rules.rules.iter().map(|rule| rule.name.as_str()) {
-        let opened = whole.iter().filter(|line| line.contains(&format!("ticket.opened {rule} "))).count();
-        assert!(opened > 1, "{rule}: {opened} opened");
-    }
-    for cut in (0..events.len()).step_by(19) {
-        assert_eq!(run_restored(&rules, &events, 4_500, cut), whole, "restored after {cut} events");
-    }
+    assert_restorable(&rules(CHECKS), &orders(&mut Random(5), 180, 2_400), 4_500, 19);
 }
 
 #[test]
 fn the_order_of_arrival_within_the_lateness_leaves_the_same_tickets_of_the_checks() {
-    let rules = rules(CHECKS);
-    let (mut incidents, mut withdrawals) = (BTreeMap::new(), 0);
-    for seed in 0..60 {
-        let mut random = Random(seed);
-        let events: Vec<(usize, i64, String)> = (0..)
-            .zip(orders(&mut random, 120, 3_000))
-            .map(|(number, (second, text))| (number, second, text))
-            .collect();
-        let (expected, _) = settled(&rules, &events);
-        let mut arriving: Vec<_> =
-            events.iter().map(|event| (event.1 + random.below(100), event.clone())).collect();
-        arriving.sort_by_key(|(arrival, event)| (*arrival, event.0));
-        let arriving: Vec<_> = arriving.into_iter().map(|(_, event)| event).collect();
-        let (standing, withdrawn) = settled(&rules, &arriving);
-        assert_eq!(without_counterpart(&standing, &expected), Vec::<&Standing>::new(), "seed {seed}");
-        assert_eq!(without_counterpart(&expected, &standing), Vec::<&Standing>::new(), "seed {seed}");
-        for (name, ..) in &standing {
-            *incidents.entry(name.split(' ').next().unwrap().to_owned()).or_insert(0) += 1;
-        }
-        withdrawals += withdrawn;
-    }
-    assert_eq!(incidents.len(), rules.rules.len(), "{incidents:?}");
-    assert!(incidents.values().all(|count| *count >= 100), "too easy: {incidents:?}");
-    assert!(withdrawals >= 20, "too easy: {withdrawals} withdrawals");
+    assert_order_says_nothing(&rules(CHECKS), |random| orders(random, 120, 3_000), 100, 20);
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::core::event::{EventType, Symbol};
-use crate::core::rule::table::testing::{Given, Pair, Random, at, disordered, given, seconds};
+use crate::core::rule::table::testing::{Given, Pair, Random, at, disordered, given, seconds, told};
 use crate::core::rule::verdict::{Judged, Moment, Verdict};
 use crate::core::time::Time;
 
@@ -19,18 +19,7 @@ fn shown(subject: u64, time: i64, card: &str) -> Given {
 }
 
 fn lines(said: &[Judged]) -> Vec<String> {
-    let second = |time: Time| time.since(at(0)).as_secs_f64();
-    said.iter()
-        .map(|judged| match judged.verdict {
-            Verdict::Found { since, evidence } => {
-                format!("found {} ({} {})", second(since), evidence.value, evidence.limit)
-            }
-            Verdict::Withdrawn { since } => format!("withdrawn {}", second(since)),
-            Verdict::Cleared { at, healthy: true } => format!("healthy {}", second(at)),
-            Verdict::Cleared { at, healthy: false } => format!("quiet {}", second(at)),
-            other => panic!("{other:?} is not for this kind to say"),
-        })
-        .collect()
+    told(said, |evidence| format!(" ({} {})", evidence.value, evidence.limit))
 }
 
 fn watch(settings: &Cardinality, grace: Span) -> Box<dyn Watch> {

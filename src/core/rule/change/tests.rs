@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::core::event::{EventType, Symbol};
 use crate::core::rule::table::Watch;
-use crate::core::rule::table::testing::{Given, Pair, Random, at, disordered, given, seconds};
-use crate::core::rule::verdict::{Judged, Moment, Verdict};
+use crate::core::rule::table::testing::{Given, Pair, Random, at, disordered, given, seconds, told};
+use crate::core::rule::verdict::{Judged, Moment};
 use crate::core::time::Time;
 
 use TextField::{DeviceId, Ip};
@@ -24,14 +24,7 @@ fn login(time: i64, shown: &str) -> Given {
 }
 
 fn lines(said: &[Judged]) -> Vec<String> {
-    let second = |time: Time| time.since(at(0)).as_secs_f64();
-    said.iter()
-        .map(|judged| match judged.verdict {
-            Verdict::Found { since, evidence } => format!("found {} ({})", second(since), evidence.value),
-            Verdict::Withdrawn { since } => format!("withdrawn {}", second(since)),
-            other => panic!("{other:?} is not for this kind to say"),
-        })
-        .collect()
+    told(said, |evidence| format!(" ({})", evidence.value))
 }
 
 /// Gives events in this order and expects these verdicts.

@@ -1,7 +1,7 @@
 //! `change` at work: each event against what its subject showed last, and again what comes after it when it arrives late.
 
 use crate::core::codec::{CorruptState, Sink};
-use crate::core::event::{Event, Facts, Symbol};
+use crate::core::event::{Event, Symbol};
 use crate::core::rule::table::{Keep, SWEPT_AT_LEAST, Table, Watch};
 use crate::core::rule::verdict::{Evidence, Judged, Moment, Verdict};
 use crate::core::time::{Span, Time};
@@ -89,12 +89,6 @@ impl Watch for ChangeWatch {
         judge(past, event.time, fields, window, |verdict| out.push(Judged { subject, verdict }));
     }
 
-    fn next_due(&self) -> Option<Time> {
-        None
-    }
-
-    fn advance(&mut self, _moment: Moment, _out: &mut Vec<Judged>) {}
-
     fn sweep(&mut self, moment: Moment) {
         let (window, settled) = (self.settings.window, moment.settled);
         self.subjects.sweep(SWEPT_AT_LEAST, |_, past| {
@@ -106,10 +100,6 @@ impl Watch for ChangeWatch {
             past.shrink();
             if past.len() < before { Keep::Changed } else { Keep::Unchanged }
         });
-    }
-
-    fn facts(&self, _subject: Symbol) -> Option<&Facts> {
-        None
     }
 
     fn drain_changes(&mut self, sink: Sink<'_>) {

@@ -11,7 +11,7 @@ use super::fold::all;
 use super::lower::{lower, unknown_field};
 use super::syntax::{self, Name, Operand, Tree};
 use super::{Comparison, Condition};
-use crate::core::event::{Event, Facts, Field, NumberField, Symbol, TextField};
+use crate::core::event::{Event, Facts, Field, NumberField, Symbol};
 use crate::core::rule::RuleSet;
 use crate::core::time::Time;
 
@@ -316,12 +316,4 @@ fn is_moment(field: Field) -> bool {
 fn only_fields(span: std::ops::Range<usize>) -> ConditionError {
     ConditionError::new(span, "a field of an earlier step can only be compared with a field")
         .help("what it must be by itself belongs into that step's own condition")
-}
-
-/// The fields whose symbols the questions need; values are hashed when they are kept.
-pub fn text_fields(asked: &Asked) -> impl Iterator<Item = TextField> {
-    asked.fields.iter().filter_map(|field| match field {
-        Field::Text(field) => Some(*field),
-        Field::Number(_) | Field::Type | Field::Fault | Field::Time | Field::ExpiresAt => None,
-    })
 }

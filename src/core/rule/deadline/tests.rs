@@ -44,15 +44,8 @@ fn lines(said: &[Judged]) -> Vec<String> {
 /// Gives events in this order, with a lateness of two minutes and a grace of five seconds.
 fn check(settings: Deadline, events: &[Given], pass: i64, expected: &[&str]) {
     let new = || Box::new(DeadlineWatch::new(settings.clone(), seconds(5), seconds(120))) as Box<dyn Watch>;
-    let mut pair = Pair::new(&new, seconds(120));
-    for event in events {
-        pair.wait_for(event);
-        pair.observe(event);
-        pair.advance();
-        pair.restart();
-    }
-    pair.pass(seconds(pass));
-    assert_eq!(lines(&pair.said.all), expected);
+    let played = Pair::new(&new, seconds(120)).play(events, seconds(pass));
+    assert_eq!(lines(&played.said.all), expected);
 }
 
 #[test]

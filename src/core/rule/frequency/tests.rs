@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::core::event::{EventType, Symbol, TypeSet};
 use crate::core::rule::table::Watch;
-use crate::core::rule::table::testing::{Given, Pair, Random, at, disordered, given, seconds};
+use crate::core::rule::table::testing::{Given, Pair, Random, at, disordered, given, seconds, told};
 use crate::core::rule::verdict::{Judged, Moment, Verdict};
 use crate::core::time::Time;
 
@@ -37,30 +37,14 @@ fn delivered(subject: u64, time: i64) -> Given {
 
 /// One line per verdict, in seconds.
 fn lines(said: &[Judged]) -> Vec<String> {
-    let second = |time: Time| time.since(at(0)).as_secs_f64();
-    said.iter()
-        .map(|judged| match judged.verdict {
-            Verdict::Found { since, evidence } => format!("found {} ({})", second(since), evidence.value),
-            Verdict::Withdrawn { since } => format!("withdrawn {}", second(since)),
-            Verdict::Cleared { at, healthy: true } => format!("healthy {}", second(at)),
-            Verdict::Cleared { at, healthy: false } => format!("quiet {}", second(at)),
-            other => panic!("{other:?} is not for this kind to say"),
-        })
-        .collect()
+    told(said, |evidence| format!(" ({})", evidence.value))
 }
 
 /// Gives events in this order, lets time pass after each, and expects these verdicts.
 fn check(settings: Frequency, events: &[Given], pass: i64, expected: &[&str]) {
     let new = || Box::new(FrequencyWatch::new(settings.clone(), seconds(5), seconds(120))) as Box<dyn Watch>;
-    let mut pair = Pair::new(&new, seconds(120));
-    for event in events {
-        pair.wait_for(event);
-        pair.observe(event);
-        pair.advance();
-        pair.restart();
-    }
-    pair.pass(seconds(pass));
-    assert_eq!(lines(&pair.said.all), expected);
+    let played = Pair::new(&new, seconds(120)).play(events, seconds(pass));
+    assert_eq!(lines(&played.said.all), expected);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use crate::core::codec::{CorruptState, Sink};
-use crate::core::event::{Event, Facts, Symbol};
+use crate::core::event::{Event, Symbol};
 use crate::core::rule::table::{Keep, Recent, SWEPT_AT_LEAST, Table, Watch};
 use crate::core::rule::verdict::{Judged, Moment, Verdict};
 use crate::core::time::{Span, Time};
@@ -159,10 +159,6 @@ impl Watch for FrequencyWatch {
             window.shrink();
             if window.len() == before { Keep::Unchanged } else { Keep::Changed }
         });
-    }
-
-    fn facts(&self, _subject: Symbol) -> Option<&Facts> {
-        None
     }
 
     fn drain_changes(&mut self, sink: Sink<'_>) {

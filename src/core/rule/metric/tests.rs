@@ -5,7 +5,7 @@ mod model;
 use super::*;
 use crate::core::event::{EventType, NumberField, Symbol, TypeSet};
 use crate::core::rule::table::Watch;
-use crate::core::rule::table::testing::{Given, Pair as Both, Random, at, disordered, given, seconds};
+use crate::core::rule::table::testing::{Given, Pair as Both, Random, at, disordered, given, seconds, told};
 use crate::core::rule::verdict::{Judged, Moment, Verdict};
 use crate::core::time::Time;
 
@@ -52,30 +52,14 @@ fn order(subject: u64, event_type: EventType, time: Time, order: &str) -> Given 
 
 /// One line per verdict, in seconds.
 fn lines(said: &[Judged]) -> Vec<String> {
-    let second = |time: Time| time.since(at(0)).as_secs_f64();
-    said.iter()
-        .map(|judged| match judged.verdict {
-            Verdict::Found { since, evidence } => format!("found {} ({})", second(since), evidence.value),
-            Verdict::Withdrawn { since } => format!("withdrawn {}", second(since)),
-            Verdict::Cleared { at, healthy: true } => format!("healthy {}", second(at)),
-            Verdict::Cleared { at, healthy: false } => format!("quiet {}", second(at)),
-            other => panic!("{other:?} is not for this kind to say"),
-        })
-        .collect()
+    told(said, |evidence| format!(" ({})", evidence.value))
 }
 
 /// Gives events in this order, lets time pass after each, and expects these verdicts.
 fn check(settings: &Metric, events: &[Given], pass: i64, expected: &[&str]) {
     let new = || Box::new(MetricWatch::new(settings.clone(), seconds(5), seconds(120))) as Box<dyn Watch>;
-    let mut both = Both::new(&new, seconds(120));
-    for event in events {
-        both.wait_for(event);
-        both.observe(event);
-        both.advance();
-        both.restart();
-    }
-    both.pass(seconds(pass));
-    assert_eq!(lines(&both.said.all), expected);
+    let played = Both::new(&new, seconds(120)).play(events, seconds(pass));
+    assert_eq!(lines(&played.said.all), expected);
 }
 
 #[test]

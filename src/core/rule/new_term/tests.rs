@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::*;
 use crate::core::event::{EventType, Place, Symbol};
 use crate::core::rule::table::Watch;
-use crate::core::rule::table::testing::{Given, Pair, Random, at, disordered, given, seconds};
-use crate::core::rule::verdict::{Judged, Moment, Verdict};
+use crate::core::rule::table::testing::{Given, Pair, Random, at, disordered, given, seconds, told};
+use crate::core::rule::verdict::{Judged, Moment};
 use crate::core::stats::geodesy::Spot;
 use crate::core::time::Time;
 
@@ -42,13 +42,7 @@ fn place(time: i64, latitude: f64, longitude: f64, accuracy_km: f64) -> Given {
 }
 
 fn lines(said: &[Judged]) -> Vec<String> {
-    let second = |time: Time| time.since(at(0)).as_secs_f64();
-    let line = |judged: &Judged| match judged.verdict {
-        Verdict::Found { since, .. } => format!("found {}", second(since)),
-        Verdict::Withdrawn { since } => format!("withdrawn {}", second(since)),
-        other => panic!("{other:?} is not for this kind to say"),
-    };
-    said.iter().map(line).collect()
+    told(said, |_| String::new())
 }
 
 fn check(settings: NewTerm, events: &[Given], expected: &[&str]) {

@@ -1,7 +1,7 @@
 //! `new_term` at work: each event against what its subject has shown before, and again when an earlier one arrives.
 
 use crate::core::codec::{CorruptState, Sink};
-use crate::core::event::{Event, Facts, Symbol};
+use crate::core::event::{Event, Symbol};
 use crate::core::rule::table::{Keep, SWEPT_AT_LEAST, Table, Watch};
 use crate::core::rule::verdict::{Evidence, Judged, Moment, Verdict};
 use crate::core::stats::geodesy::Spot;
@@ -194,12 +194,6 @@ impl Watch for NewTermWatch {
         self.judge.judge(known, position, subject, out);
     }
 
-    fn next_due(&self) -> Option<Time> {
-        None
-    }
-
-    fn advance(&mut self, _moment: Moment, _out: &mut Vec<Judged>) {}
-
     fn sweep(&mut self, moment: Moment) {
         let (bounds, settled) = (self.judge.bounds, moment.settled);
         let mut given_up = 0;
@@ -214,10 +208,6 @@ impl Watch for NewTermWatch {
             if changed { Keep::Changed } else { Keep::Unchanged }
         });
         self.given_up += given_up;
-    }
-
-    fn facts(&self, _subject: Symbol) -> Option<&Facts> {
-        None
     }
 
     fn drain_changes(&mut self, sink: Sink<'_>) {

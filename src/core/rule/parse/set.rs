@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::Rule;
 use super::super::condition::nearest;
-use super::error::RuleError;
+use super::error::{Place, RuleError};
 use super::yaml::MAX_PROBLEMS;
 use super::{LoadedRule, Origin};
 use crate::core::event::{TextField, TextSet, Topic, TypeSet};
@@ -53,12 +53,7 @@ pub fn check_set(rules: &[LoadedRule]) -> Vec<RuleError> {
 fn covers(loaded: &LoadedRule, by_name: &BTreeMap<&str, &LoadedRule>, errors: &mut Vec<RuleError>) {
     for (cover, place) in loaded.rule.incident.covered_by.iter().zip(&loaded.origin.covered_by) {
         let Some(other) = by_name.get(cover.rule.as_str()) else {
-            let near = nearest(&cover.rule, by_name.keys().copied());
-            errors.push(
-                place
-                    .error(format!("there is no rule `{}`", cover.rule))
-                    .maybe_help(near.map(|near| format!("did you mean `{near}`?"))),
-            );
+            errors.push(no_rule(place, &cover.rule, by_name));
             continue;
         };
         let subject: BTreeSet<TextField> = other.rule.groups.iter().flatten().copied().collect();
@@ -85,15 +80,7 @@ fn hears(loaded: &LoadedRule, by_name: &BTreeMap<&str, &LoadedRule>, errors: &mu
     for name in loaded.rule.detect.hears() {
         let place = &loaded.origin.name;
         let Some(other) = by_name.get(name) else {
-            let near = nearest(name, by_name.keys().copied());
-            errors.push(
-                place
-                    .error(format!(
-                        "there is no rule `{name}`, whose findings `{}` waits for",
-                        loaded.rule.name
-                    ))
-                    .maybe_help(near.map(|near| format!("did you mean `{near}`?"))),
-            );
+            errors.push(no_rule(place, name, by_name));
             continue;
         };
         if !loaded.rule.is_judged_in_shards() || !other.rule.is_judged_in_shards() {
@@ -101,20 +88,17 @@ fn hears(loaded: &LoadedRule, by_name: &BTreeMap<&str, &LoadedRule>, errors: &mu
             let help = "only rules that have account_id or order_id in `group_by` hear each other so far";
             errors.push(place.error(message).help(help));
         }
-        let mut seen = BTreeSet::new();
-        let mut open = vec![name];
-        while let Some(next) = open.pop() {
-            if next == loaded.rule.name {
-                errors.push(place.error("rules hear each other's findings in a circle"));
-                break;
-            }
-            if seen.insert(next)
-                && let Some(next) = by_name.get(next)
-            {
-                open.extend(next.rule.detect.hears());
-            }
+        let heard = |name| by_name.get(name).into_iter().flat_map(|loaded| loaded.rule.detect.hears());
+        if leads_to(name, &loaded.rule.name, heard) {
+            errors.push(place.error("rules hear each other's findings in a circle"));
         }
     }
+}
+
+fn no_rule(place: &Place, name: &str, by_name: &BTreeMap<&str, &LoadedRule>) -> RuleError {
+    let near = nearest(name, by_name.keys().copied());
+    let error = place.error(format!("there is no rule `{name}`"));
+    error.maybe_help(near.map(|near| format!("did you mean `{near}`?")))
 }
 
 fn examples(loaded: &LoadedRule, by_name: &BTreeMap<&str, &LoadedRule>, errors: &mut Vec<RuleError>) {
@@ -126,12 +110,7 @@ fn examples(loaded: &LoadedRule, by_name: &BTreeMap<&str, &LoadedRule>, errors: 
     });
     for (name, place) in named {
         if !by_name.contains_key(name.as_str()) {
-            let near = nearest(name, by_name.keys().copied());
-            errors.push(
-                place
-                    .error(format!("there is no rule `{name}`"))
-                    .maybe_help(near.map(|near| format!("did you mean `{near}`?"))),
-            );
+            errors.push(no_rule(place, name, by_name));
         }
     }
 }
@@ -139,11 +118,15 @@ fn examples(loaded: &LoadedRule, by_name: &BTreeMap<&str, &LoadedRule>, errors: 
 /// Rules that cover each other would wait for each other.
 fn cycles(by_name: &BTreeMap<&str, &LoadedRule>, errors: &mut Vec<RuleError>) {
     let entangled = entangled(by_name);
+    let covers = |name: &str| {
+        let rules = by_name.get(name).filter(|loaded| entangled.contains(loaded.rule.name.as_str()));
+        rules.into_iter().flat_map(|loaded| &loaded.rule.incident.covered_by).map(|cover| cover.rule.as_str())
+    };
     for name in &entangled {
         let Some(loaded) = by_name.get(name) else { continue };
         let Origin { covered_by, .. } = &loaded.origin;
         for (cover, place) in loaded.rule.incident.covered_by.iter().zip(covered_by) {
-            if leads_to(cover.rule.as_str(), name, by_name, &entangled) {
+            if leads_to(cover.rule.as_str(), name, covers) {
                 let help = if cover.rule == *name {
                     "a rule can't cover itself".to_owned()
                 } else {
@@ -183,18 +166,16 @@ fn entangled<'a>(by_name: &BTreeMap<&'a str, &LoadedRule>) -> BTreeSet<&'a str> 
     covers.into_keys().collect()
 }
 
-fn leads_to(from: &str, to: &str, by_name: &BTreeMap<&str, &LoadedRule>, entangled: &BTreeSet<&str>) -> bool {
+/// Whether one rule leads to another, by whatever `next` says of each.
+fn leads_to<'a, I: Iterator<Item = &'a str>>(from: &'a str, to: &str, next: impl Fn(&'a str) -> I) -> bool {
     let mut seen = BTreeSet::new();
     let mut open = vec![from];
-    while let Some(next) = open.pop() {
-        if next == to {
+    while let Some(name) = open.pop() {
+        if name == to {
             return true;
         }
-        if entangled.contains(next)
-            && seen.insert(next)
-            && let Some(other) = by_name.get(next)
-        {
-            open.extend(other.rule.incident.covered_by.iter().map(|cover| cover.rule.as_str()));
+        if seen.insert(name) {
+            open.extend(next(name));
         }
     }
     false

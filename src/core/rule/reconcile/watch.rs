@@ -4,7 +4,7 @@
 use rust_decimal::prelude::ToPrimitive;
 
 use crate::core::codec::{CorruptState, Reader, Sink, Writer};
-use crate::core::event::{Event, EventType, Facts, NumberField, Symbol, TextField};
+use crate::core::event::{Event, EventType, NumberField, Symbol, TextField};
 use crate::core::rule::table::{Keep, SWEPT_AT_LEAST, Table, Watch};
 use crate::core::rule::verdict::{Judged, Moment, Verdict};
 use crate::core::time::Time;
@@ -196,12 +196,6 @@ impl Watch for ReconcileWatch {
         }
     }
 
-    fn next_due(&self) -> Option<Time> {
-        None
-    }
-
-    fn advance(&mut self, _moment: Moment, _out: &mut Vec<Judged>) {}
-
     fn sweep(&mut self, moment: Moment) {
         let (settings, settled) = (self.settings, moment.settled);
         self.subjects.sweep(SWEPT_AT_LEAST, |_, history| {
@@ -214,10 +208,6 @@ impl Watch for ReconcileWatch {
             let unchanged = history.entries().len() == entries && history.known() == known;
             if unchanged { Keep::Unchanged } else { Keep::Changed }
         });
-    }
-
-    fn facts(&self, _subject: Symbol) -> Option<&Facts> {
-        None
     }
 
     fn drain_changes(&mut self, sink: Sink<'_>) {

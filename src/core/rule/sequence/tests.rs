@@ -6,9 +6,9 @@ use super::*;
 use crate::core::event::{Event, EventType, Symbol, TextField};
 use crate::core::rule::Detect;
 use crate::core::rule::parse::{LoadOptions, load};
-use crate::core::rule::table::testing::{Given, Pair, Random, at, disordered, given, seconds};
+use crate::core::rule::table::testing::{Given, Pair, Random, at, disordered, given, seconds, told};
 use crate::core::rule::table::{Overheard, Watch};
-use crate::core::rule::verdict::{Judged, Moment, Verdict};
+use crate::core::rule::verdict::{Judged, Moment};
 use crate::core::time::Time;
 
 const GRACE: Span = Span::from_secs(5);
@@ -45,13 +45,7 @@ fn watch(settings: &Sequence) -> impl Fn() -> Box<dyn Watch> {
 }
 
 fn lines(said: &[Judged]) -> Vec<String> {
-    let second = |time: Time| time.since(at(0)).as_secs_f64();
-    let line = |judged: &Judged| match judged.verdict {
-        Verdict::Found { since, evidence } => format!("found {} ({})", second(since), evidence.value),
-        Verdict::Withdrawn { since } => format!("withdrawn {}", second(since)),
-        other => panic!("{other:?} is not for this kind to say"),
-    };
-    said.iter().map(line).collect()
+    told(said, |evidence| format!(" ({})", evidence.value))
 }
 
 /// Gives events in this order, lets time pass, and expects these verdicts.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::core::event::{EventType, NumberField, Symbol, TypeSet};
 use crate::core::rule::table::Watch;
-use crate::core::rule::table::testing::{Given, Pair, Random, at, disordered, given, seconds};
+use crate::core::rule::table::testing::{Given, Pair, Random, at, disordered, given, seconds, told};
 use crate::core::rule::verdict::{Judged, Verdict};
 use crate::core::time::Time;
 
@@ -33,32 +33,15 @@ fn created(subject: u64, time: Time, amount: i64) -> Given {
 
 /// One line per verdict, in seconds.
 fn lines(said: &[Judged]) -> Vec<String> {
-    let second = |time: Time| time.since(at(0)).as_secs_f64();
-    said.iter()
-        .map(|judged| match judged.verdict {
-            Verdict::Found { since, evidence } => {
-                format!("found {} ({} of {})", second(since), evidence.value, evidence.limit)
-            }
-            Verdict::Withdrawn { since } => format!("withdrawn {}", second(since)),
-            Verdict::Cleared { at, healthy: false } => format!("quiet {}", second(at)),
-            other => panic!("{other:?} is not for this kind to say"),
-        })
-        .collect()
+    told(said, |evidence| format!(" ({} of {})", evidence.value, evidence.limit))
 }
 
 /// Gives events in this order, lets time pass after each, and expects these verdicts.
 fn check(settings: &Spike, times: &[i64], pass: i64, expected: &[&str]) {
     let new = || Box::new(SpikeWatch::new(settings.clone(), seconds(5), seconds(120))) as Box<dyn Watch>;
-    let mut pair = Pair::new(&new, seconds(120));
-    for time in times {
-        let event = created(1, at(*time), 1);
-        pair.wait_for(&event);
-        pair.observe(&event);
-        pair.advance();
-        pair.restart();
-    }
-    pair.pass(seconds(pass));
-    assert_eq!(lines(&pair.said.all), expected);
+    let events: Vec<Given> = times.iter().map(|time| created(1, at(*time), 1)).collect();
+    let played = Pair::new(&new, seconds(120)).play(&events, seconds(pass));
+    assert_eq!(lines(&played.said.all), expected);
 }
 
 #[test]

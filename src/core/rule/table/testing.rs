@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Watch;
 use crate::core::event::{Event, EventType, Symbol, TextField, TextSet};
-use crate::core::rule::verdict::{Judged, Moment, Verdict};
+use crate::core::rule::verdict::{Evidence, Judged, Moment, Verdict};
 use crate::core::time::{Span, Time};
 
 /// The instant from which tests count.
@@ -109,6 +109,20 @@ impl Said {
     }
 }
 
+/// What was said, a line each; `shown` is what matters of a finding's evidence.
+pub fn told(said: &[Judged], shown: impl Fn(Evidence) -> String) -> Vec<String> {
+    let second = |time: Time| time.since(at(0)).as_secs_f64();
+    let line = |judged: &Judged| match judged.verdict {
+        Verdict::Found { since, evidence } => format!("found {}{}", second(since), shown(evidence)),
+        Verdict::Withdrawn { since } => format!("withdrawn {}", second(since)),
+        Verdict::Cleared { at, healthy: true } => format!("healthy {}", second(at)),
+        Verdict::Cleared { at, healthy: false } => format!("quiet {}", second(at)),
+        Verdict::Resolved { at } => format!("resolved {}", second(at)),
+        Verdict::Joined { .. } => "joined".to_owned(),
+    };
+    said.iter().map(line).collect()
+}
+
 /// A watch, and beside it one that is now and then thrown away and put back from its checkpoint: both must say the same.
 pub struct Pair<'a> {
     new: &'a dyn Fn() -> Box<dyn Watch>,
@@ -187,6 +201,18 @@ impl<'a> Pair<'a> {
         for (key, value) in &self.records {
             self.restored.restore(key, value).unwrap();
         }
+    }
+
+    /// Gives events in this order, lets time pass evenly before each and for so long after the last.
+    pub fn play(mut self, events: &[Given], pass: Span) -> Self {
+        for event in events {
+            self.wait_for(event);
+            self.observe(event);
+            self.advance();
+            self.restart();
+        }
+        self.pass(pass);
+        self
     }
 
     pub fn pass(&mut self, span: Span) {

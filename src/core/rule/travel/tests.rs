@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::core::event::{EventType, Place};
 use crate::core::rule::table::Watch;
-use crate::core::rule::table::testing::{Given, Pair, Random, at, disordered, given, seconds};
-use crate::core::rule::verdict::{Judged, Moment, Verdict};
+use crate::core::rule::table::testing::{Given, Pair, Random, at, disordered, given, seconds, told};
+use crate::core::rule::verdict::{Judged, Moment};
 use crate::core::stats::geodesy::Spot;
 use crate::core::time::{Span, Time};
 
@@ -37,15 +37,7 @@ fn from(time: i64, place: (f64, f64), ip: &str, device: &str, network: &str) -> 
 }
 
 fn lines(said: &[Judged]) -> Vec<String> {
-    let second = |time: Time| time.since(at(0)).as_secs_f64();
-    let line = |judged: &Judged| match judged.verdict {
-        Verdict::Found { since, evidence } => {
-            format!("found {} at {:.0} km/h", second(since), evidence.value)
-        }
-        Verdict::Withdrawn { since } => format!("withdrawn {}", second(since)),
-        other => panic!("{other:?} is not for this kind to say"),
-    };
-    said.iter().map(line).collect()
+    told(said, |evidence| format!(" at {:.0} km/h", evidence.value))
 }
 
 fn check(events: &[Given], expected: &[&str]) {

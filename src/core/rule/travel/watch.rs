@@ -1,11 +1,11 @@
 //! `travel` at work: each login against the one before it, and again when one arrives that lies between them.
 
 use crate::core::codec::{CorruptState, Sink};
-use crate::core::event::{Event, Facts, Symbol, TextField};
+use crate::core::event::{Event, Symbol, TextField};
 use crate::core::rule::table::{Keep, SWEPT_AT_LEAST, Table, Watch};
 use crate::core::rule::verdict::{Evidence, Judged, Moment, Verdict};
 use crate::core::stats::geodesy::FARTHEST_KM;
-use crate::core::time::{Span, Time};
+use crate::core::time::Span;
 
 use super::Travel;
 use super::history::{Login, Logins, REGULAR_DAYS};
@@ -93,12 +93,6 @@ impl Watch for TravelWatch {
         judge(&self.settings, logins, position, subject, out);
     }
 
-    fn next_due(&self) -> Option<Time> {
-        None
-    }
-
-    fn advance(&mut self, _moment: Moment, _out: &mut Vec<Judged>) {}
-
     fn sweep(&mut self, moment: Moment) {
         let forgotten = moment.settled - self.forgotten_after;
         self.accounts.sweep(SWEPT_AT_LEAST, |_, logins| {
@@ -107,10 +101,6 @@ impl Watch for TravelWatch {
             }
             if logins.settle(moment.settled) { Keep::Changed } else { Keep::Unchanged }
         });
-    }
-
-    fn facts(&self, _subject: Symbol) -> Option<&Facts> {
-        None
     }
 
     fn drain_changes(&mut self, sink: Sink<'_>) {

@@ -104,7 +104,7 @@ impl Steps {
             ];
             reading.choice(node, &choices)
         });
-        let times = fields.take("times").map_or(Some(Times::ONCE), |node| times(node, 1, reading));
+        let times = fields.take("times").map_or(Some(Times::ONCE), |node| times(node, reading));
         let distinct = fields.take("distinct").map_or(Some(Vec::new()), |node| self.distinct(node, reading));
         let when = match (fields.take("when"), fields.take("finding")) {
             (Some(node), None) => self.when(node, reading),
@@ -191,7 +191,7 @@ impl Steps {
                 );
                 return None;
             };
-            let values = times(&entry.value, 1, reading)?;
+            let values = times(&entry.value, reading)?;
             distinct.push(Distinct { field: self.asked.field(Field::Text(field)), values });
         }
         Some(distinct)
@@ -215,10 +215,9 @@ fn name(node: &Node, names: &[String], reading: &mut Reading<'_>) -> Option<Stri
 }
 
 /// `3`, `2..4`, `1..`.
-fn times(node: &Node, least_of_all: u32, reading: &mut Reading<'_>) -> Option<Times> {
+fn times(node: &Node, reading: &mut Reading<'_>) -> Option<Times> {
     let text = reading.text(node, TIMES)?;
-    let number =
-        |text: &str| text.parse::<u32>().ok().filter(|number| (least_of_all..=MOST_TIMES).contains(number));
+    let number = |text: &str| text.parse::<u32>().ok().filter(|number| (1..=MOST_TIMES).contains(number));
     let times = match text.split_once("..") {
         None => number(text).map(|exactly| Times { least: exactly, most: Some(exactly) }),
         Some((least, "")) => number(least).map(|least| Times { least, most: None }),
@@ -231,7 +230,7 @@ fn times(node: &Node, least_of_all: u32, reading: &mut Reading<'_>) -> Option<Ti
         reading.report_help(
             &node.span,
             format!("expected {TIMES}, found `{text}`"),
-            format!("numbers from {least_of_all} to {MOST_TIMES}, the smaller one first"),
+            format!("numbers from 1 to {MOST_TIMES}, the smaller one first"),
         );
     }
     times
