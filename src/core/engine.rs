@@ -5,6 +5,7 @@
 
 mod checkpoint;
 mod journal;
+mod plan;
 mod spanning;
 #[cfg(test)]
 mod tests;
@@ -15,18 +16,19 @@ use compact_str::CompactString;
 
 use crate::core::by_shard::ByShard;
 use crate::core::effect::{Effect, Subject};
-use crate::core::event::{Event, EventType, Facts, Symbol, TextField, TextSet, Topic};
+use crate::core::event::{Event, Facts, Symbol, TextField, Topic};
 use crate::core::incident::cover::Cause;
 use crate::core::incident::{self, Affected, Finding, Incidents, Key, KnownIncident, Outcome};
 use crate::core::rule::scope::judge::ScopeJudge;
 use crate::core::rule::scope::slice_key;
 use crate::core::rule::table::Overheard;
 use crate::core::rule::verdict::{Judged, Verdict};
-use crate::core::rule::{Rule, RuleSet, RuleState, subject_key, subject_key_of};
-use crate::core::shard::{REKEYED, Reach, Scratch, Shard, reach, topics_of};
+use crate::core::rule::{Rule, RuleSet, subject_key, subject_key_of};
+use crate::core::shard::{REKEYED, Reach, Scratch, Shard};
 use crate::core::time::{Span, Time};
 
 pub use checkpoint::{Record, Restored};
+use plan::Plan;
 
 /// The memory of detectors is swept this often in event time.
 const SWEEP_EVERY: Span = Span::from_secs(1);
@@ -53,18 +55,6 @@ pub struct Engine {
     judged: Scratch,
     symptoms: Vec<Symbol>,
     next_sweep: Time,
-}
-
-/// What is worked out once when rules load.
-struct Plan {
-    symbols: TextSet,
-    reaches: Vec<Reach>,
-    topics: Vec<u8>,
-    /// For each event type the rules that it may concern.
-    by_type: Vec<Vec<u16>>,
-    /// For each rule those that hear its findings.
-    listeners: Vec<Vec<u16>>,
-    shortest_lateness: Span,
 }
 
 /// The state of rules that span partitions.
@@ -94,44 +84,6 @@ pub struct RuleFigures {
     pub subjects: usize,
     pub bytes: usize,
     pub findings: u64,
-}
-
-impl Plan {
-    fn new(rules: &RuleSet) -> Self {
-        let by_type = EventType::ALL
-            .into_iter()
-            .map(|event_type| {
-                (0..)
-                    .zip(&rules.rules)
-                    .filter(|(_, rule)| rule.state != RuleState::Paused)
-                    .filter(|(_, rule)| rule.types().contains(event_type))
-                    .map(|(index, _)| index)
-                    .collect()
-            })
-            .collect();
-        let hears = |rule: &Rule, name: &str| {
-            rule.state != RuleState::Paused && rule.detect.hears().any(|heard| heard == name)
-        };
-        let listening = |name: &str| {
-            let rules = (0..).zip(&rules.rules).filter(|(_, rule)| hears(rule, name));
-            rules.map(|(index, _)| index).collect()
-        };
-        let listeners = rules.rules.iter().map(|rule| listening(&rule.name)).collect();
-        let identity = TextSet::of(TextField::Id).or(TextSet::of(TextField::AccountId));
-        Self {
-            symbols: rules.symbols().or(identity),
-            reaches: rules.rules.iter().map(reach).collect(),
-            topics: rules.rules.iter().map(topics_of).collect(),
-            by_type,
-            listeners,
-            shortest_lateness: rules
-                .rules
-                .iter()
-                .map(|rule| rule.lateness)
-                .min()
-                .unwrap_or(Span::from_mins(2)),
-        }
-    }
 }
 
 impl Engine {
@@ -188,15 +140,15 @@ impl Engine {
         if state.duplicates.seen(account, id, newest) {
             return Observed::Duplicate;
         }
-        let interested = std::mem::take(&mut self.plan.by_type[event.event_type as usize]);
+        let offers = std::mem::take(&mut self.plan.offers[event.event_type as usize]);
         let lent = self.lent.take();
-        for index in &interested {
-            if let Some(rule) = lent.as_ref().and_then(|rules| rules.rules.get(usize::from(*index))) {
-                self.offer(shard, *index, rule, event);
+        for index in offers.to(event) {
+            if let Some(rule) = lent.as_ref().and_then(|rules| rules.rules.get(usize::from(index))) {
+                self.offer(shard, index, rule, event);
             }
         }
         self.lent = lent;
-        self.plan.by_type[event.event_type as usize] = interested;
+        self.plan.offers[event.event_type as usize] = offers;
         if event.time < newest - self.plan.shortest_lateness { Observed::Late } else { Observed::Fresh }
     }
 
@@ -235,7 +187,7 @@ impl Engine {
                 self.affect_open_causes(index, event, at);
                 self.resolve_scope(index, rule, event, at);
             }
-            Reach::Rekeyed => self.rekey(shard, index, event),
+            Reach::Rekeyed => self.rekey(shard, index, rule, event),
         }
     }
 

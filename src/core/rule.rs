@@ -8,6 +8,7 @@ pub mod change;
 pub mod condition;
 pub mod correlation;
 pub mod deadline;
+pub mod demand;
 pub mod frequency;
 pub mod limit;
 pub mod list;
@@ -241,6 +242,15 @@ impl Detect {
             _ => &[],
         };
         heard.iter().map(|heard| heard.rule.as_str())
+    }
+
+    /// The condition that ends or clears, whatever the rule's filter says; [`Condition::Never`] for kinds without one.
+    pub fn ending(&self) -> Condition {
+        match self {
+            Self::Frequency(detect) => detect.unless.clone().unwrap_or(Condition::Never),
+            Self::Deadline(detect) => detect.end.clone(),
+            _ => Condition::TypeIn(self.ending_types()),
+        }
     }
 
     /// Whether what it waits for ends by a key of its own, with or without the subject's fields.

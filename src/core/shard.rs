@@ -117,6 +117,23 @@ impl Shard {
         self.newest.into_iter().max().unwrap_or(Time::MIN)
     }
 
+    /// The newest event time that each topic has shown here.
+    pub(super) fn newest(&self) -> [Time; Topic::ALL.len()] {
+        self.newest
+    }
+
+    /// Takes note of topics that other shards have read, as far as time has passed: what was not sent here, since no rule
+    /// has a use for it, shows all the same that its topic is heard.
+    pub(super) fn take_note_of(&mut self, heard: [Time; Topic::ALL.len()], passed: Time) {
+        for (newest, heard) in self.newest.iter_mut().zip(heard) {
+            let heard = heard.min(passed);
+            if heard > *newest {
+                *newest = heard;
+                self.meta_changed = true;
+            }
+        }
+    }
+
     /// What a detector of `rule` may know about the moment of an event (or of the present, without one).
     pub(super) fn moment(&self, rule: &Rule, topics: u8, event: Option<&Event<'_>>) -> Moment {
         let mut oldest_input = self.now;

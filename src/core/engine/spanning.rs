@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{Engine, take_judgements};
-use crate::core::event::{Event, Facts, Symbol};
+use crate::core::event::{Event, Facts, Symbol, Topic};
 use crate::core::incident::cover::Cause;
 use crate::core::incident::{Affected, Finding, Key};
 use crate::core::rule::verdict::{Evidence, Judged, Verdict};
@@ -207,11 +207,18 @@ impl Engine {
         }
     }
 
-    /// Sends an event to the shard of its subject; it is judged once every partition has passed it.
-    pub(super) fn rekey(&mut self, shard: u32, rule: u16, event: &Event<'_>) {
+    /// Sends an event to the shard of its subject, if it can start, end or resolve anything there; it is judged once every
+    /// partition has passed it.
+    pub(super) fn rekey(&mut self, shard: u32, index: u16, rule: &Rule, event: &Event<'_>) {
+        let starts = || rule.topics.contains(event.event_type) && rule.filter.holds(event);
+        let has_subject = || rule.groups.first().is_some_and(|group| subject_key(group, event).is_some());
+        let resolves = || rule.incident.resolve_when.as_ref().is_some_and(|condition| condition.holds(event));
+        if !(starts() && has_subject() || self.plan.endings[usize::from(index)].holds(event) || resolves()) {
+            return;
+        }
         let sequence = self.scope.waiting.len() as u64;
         let event = event.to_owned();
-        self.scope.waiting.push(Rekeyed { time: event.time, shard, sequence, rule, event });
+        self.scope.waiting.push(Rekeyed { time: event.time, shard, sequence, rule: index, event });
         if self.scope.waiting.len() > WAITING_BOUND {
             self.scope.waiting.sort_by_key(|waiting| (waiting.time, waiting.shard, waiting.sequence));
             let middle = self.scope.waiting[WAITING_BOUND / 2].time;
@@ -225,12 +232,18 @@ impl Engine {
         let ready = waiting.partition_point(|waiting| waiting.time <= now);
         let rest = waiting.split_off(ready);
         let rules = Arc::clone(&self.rules);
+        let mut heard = [Time::MIN; Topic::ALL.len()];
+        for shard in self.shards.values_mut() {
+            heard.iter_mut().zip(shard.newest()).for_each(|(heard, newest)| *heard = newest.max(*heard));
+        }
         for Rekeyed { rule: index, event, .. } in &waiting {
             let Some(rule) = rules.rules.get(usize::from(*index)) else { continue };
             self.pass_rekeyed(event.time);
+            self.scope.rekeyed.take_note_of(heard, event.time);
             self.observe_rekeyed(*index, rule, event);
         }
         self.pass_rekeyed(now);
+        self.scope.rekeyed.take_note_of(heard, now);
         self.scope.waiting = rest;
     }
 

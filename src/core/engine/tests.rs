@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::core::effect::{EffectKind, TicketStep};
-use crate::core::event::Fault;
+use crate::core::event::{EventType, Fault};
 use crate::core::rule::parse::{self, LoadOptions};
 use covering::{COVERED, COVERED_BESIDE, outage};
 
