@@ -7,6 +7,7 @@ mod config;
 mod demo;
 mod replay;
 mod run;
+mod schema;
 mod score;
 mod selection;
 mod setup;
@@ -41,6 +42,7 @@ enum Verb {
     DemoDaemon(demo::DaemonArguments),
     Replay(replay::ReplayArguments),
     Run(run::Arguments),
+    Schema(schema::Arguments),
     #[command(hide = true)]
     Score(score::Arguments),
     Simulate(simulate::Arguments),
@@ -60,6 +62,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Verb::DemoDaemon(arguments) => demo::run_daemon(&arguments),
         Verb::Replay(arguments) => replay::run(&arguments),
         Verb::Run(arguments) => run::run(&arguments),
+        Verb::Schema(arguments) => schema::run(&arguments),
         Verb::Score(arguments) => score::run(&arguments),
         Verb::Simulate(arguments) => simulate::run(&arguments),
         Verb::Status(arguments) => status::run(&arguments),

@@ -12,7 +12,7 @@ const SHOWN: [&str; 9] =
     ["any", "list", "change", "cardinality", "metric", "reconcile", "spike", "sequence", "correlation"];
 
 /// The YAML blocks of the page that are rules with tests, by the name of the rule.
-fn examples() -> BTreeMap<String, String> {
+pub fn examples() -> BTreeMap<String, String> {
     let page = fs::read_to_string(repository().join("docs/rules.md")).unwrap();
     let blocks =
         page.split("```yaml\n").skip(1).filter_map(|rest| rest.split_once("```")).map(|(yaml, _)| yaml);

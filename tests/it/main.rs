@@ -7,7 +7,9 @@ mod docs; // the examples of the documentation do what they say
 mod events; // generated records are read or refused
 mod licences; // what the dependencies may be licensed under
 mod replay; // two rule sets over the same events, and why a ticket was opened or not
+mod schema; // what editors check rule files by
 mod score; // a small simulated world: what was planted is found, and little else
 mod silences; // what people have asked not to hear of
 mod source; // reading our own source: code without comments and strings, and the paths it names
 mod tidy; // the rules about the code that no compiler knows
+mod yaml; // YAML as an editor reads it

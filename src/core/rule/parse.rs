@@ -10,6 +10,7 @@ mod fields;
 mod files;
 mod form;
 mod kinds;
+pub mod schema;
 mod set;
 mod silences;
 #[cfg(test)]

@@ -30,7 +30,7 @@ use crate::core::event::{Symbol, TextField, Topic, TypeSet};
 use limits::{share_limit, whole_limit};
 
 /// The most events that a limit may ask for.
-const MOST_EVENTS: u32 = 1_000_000;
+pub const MOST_EVENTS: u32 = 1_000_000;
 /// The most subjects that a file may say are expected.
 const MOST_EXPECTED: usize = 10_000;
 
