@@ -14,7 +14,7 @@ pub fn documents(text: &str) -> Vec<Value> {
     let mut open: Vec<Open> = Vec::new();
     let mut documents = Vec::new();
     while let Some(event) = parser.next_event() {
-        let (event, _) = event.unwrap_or_else(|error| panic!("{error}:\n{text}"));
+        let (event, _) = event.unwrap();
         let value = match event {
             Event::Scalar(text, style, ..) => scalar(&text, style == ScalarStyle::Plain),
             Event::SequenceStart(..) => {
