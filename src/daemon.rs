@@ -116,10 +116,15 @@ where
     S: Store + OutboxStore + Clone + 'static,
 {
     let Setup { settings, rules, clock } = setup;
-    let shared = Shared::default();
     let (give_up, stop_sending, stop_showing) =
         (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
     let Needs { probe, people, listener } = needs;
+    let shared = Shared::new(people.customers());
+    if rules.names_customers() && matches!(people, People::Nobody) {
+        tracing::warn!(
+            "rules look at fields of the customer, and [customers] names no file or topic of them"
+        );
+    }
     let overview = Overview::new(
         rules,
         settings.kafka.group.clone(),

@@ -164,7 +164,14 @@ fn setup(
         (None, Some(settings)) if settings.customers.is_some() => {
             daemon::people::customers(settings.customers.as_ref())?
         }
-        (None, _) => Arc::new(Everybody),
+        (None, _) => {
+            if rules.names_customers() {
+                let note =
+                    "note: rules look at fields of the customer, and no customers are given (--customers)";
+                writeln!(io::stderr(), "{note}")?;
+            }
+            Arc::new(Everybody)
+        }
     };
     Ok(RulesSetup { rules, notices, customers, silences: None })
 }

@@ -122,6 +122,11 @@ impl Engine {
         &self.rules
     }
 
+    /// Whether a rule looks at fields of the customer, which must then be looked up before an event is shown.
+    pub const fn names_customers(&self) -> bool {
+        self.plan.names_customers
+    }
+
     /// Takes one event of a shard. `now` is the shard's time with this event read (see [`crate::core::clock`]): what is
     /// due before the event happens before it, what is due later after it.
     pub fn observe(&mut self, shard: u32, event: &mut Event<'_>, now: Time) -> Observed {

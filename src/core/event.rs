@@ -16,7 +16,7 @@ use rust_decimal::Decimal;
 use crate::core::time::Time;
 
 pub use facts::Facts;
-pub use field::{EventType, Fault, Field, NumberField, Symbol, TextField, TextSet, Topic, TypeSet};
+pub use field::{EventType, Fault, Field, NumberField, Symbol, TextField, TextSet, Tier, Topic, TypeSet};
 
 /// Where on the earth a login came from, as far as the platform or a location database knows.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -384,6 +384,13 @@ impl RuleSet {
         self.rules.iter().fold(TextSet::EMPTY, |fields, rule| fields.or(rule.symbols()))
     }
 
+    /// Whether a rule that is not paused looks at fields of the customer.
+    pub fn names_customers(&self) -> bool {
+        let named = self.rules.iter().filter(|rule| rule.state != RuleState::Paused);
+        named.fold(TextSet::EMPTY, |fields, rule| fields.or(rule.symbols())).and(TextSet::CUSTOMER)
+            != TextSet::EMPTY
+    }
+
     /// The fields that a rule may name, by their written name; the platform's own come from the configuration.
     pub fn field_named(name: &str, extra: &[String]) -> Option<Field> {
         use crate::core::event::NumberField;

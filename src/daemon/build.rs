@@ -16,6 +16,7 @@ use crate::core::engine::Engine;
 use crate::core::event::Topic;
 use crate::core::event::decode::{Decoder, Scratch};
 use crate::core::time::{Span, Time};
+use crate::delivery::customers::Customers;
 use crate::delivery::dispatch::Dispatcher;
 use crate::delivery::store::Store;
 use crate::edge::kafka::{Cluster, DeadLetters, Intake, IntakeSettings, Probe, Pulse, Waker};
@@ -27,12 +28,26 @@ use crate::settings::{KafkaSettings, Settings, TopicSettings};
 const CHECKPOINT_SHARE: f64 = 0.6;
 
 /// What the worker shares with its surroundings.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Shared {
+    /// Who rules may ask about.
+    pub customers: Arc<dyn Customers>,
     pub waker: Arc<Waker>,
     pub control: Arc<Control>,
     pub durable: Arc<Durable>,
     pub board: Arc<Board>,
+}
+
+impl Shared {
+    pub fn new(customers: Arc<dyn Customers>) -> Self {
+        Self {
+            customers,
+            waker: Arc::default(),
+            control: Arc::default(),
+            durable: Arc::default(),
+            board: Arc::default(),
+        }
+    }
 }
 
 /// Whether the cluster answers and has the topics as they should be. Until then nothing is made, changed or started.
@@ -110,6 +125,7 @@ pub async fn worker<S: Store>(
         decoder: Arc::new(Decoder::new(events.clone())),
         scratch: Scratch::default(),
         engine,
+        customers: shared.customers,
         clocks,
         dead_letters: DeadLetters::new(&cluster, &settings.topics.dead_letter)?,
         names: topics.clone(),

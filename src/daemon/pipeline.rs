@@ -7,8 +7,9 @@ use std::sync::Arc;
 use crate::core::clock::Clocks;
 use crate::core::engine::{Engine, Observed};
 use crate::core::event::decode::{Attributes, Decoder, RejectReason, Scratch};
-use crate::core::event::{EventType, Topic};
+use crate::core::event::{EventType, TextField, Topic};
 use crate::core::time::{Span, Time};
+use crate::delivery::customers::Customers;
 use crate::edge::kafka::{DeadLetters, Reading, Reason, Record};
 
 /// The way of a record through one worker.
@@ -16,6 +17,7 @@ pub struct Pipeline {
     pub decoder: Arc<Decoder>,
     pub scratch: Scratch,
     pub engine: Engine,
+    pub customers: Arc<dyn Customers>,
     pub clocks: Clocks,
     pub dead_letters: DeadLetters,
     /// The names of the topics in Kafka.
@@ -61,6 +63,7 @@ impl Reading for Pipeline {
         self.counts.records += 1;
         self.counts.bytes += payload.len() as u64;
         let [id, event_type, time] = record.attributes;
+        let profile;
         let decoded =
             self.decoder.decode_with(payload, Attributes { id, event_type, time }, &mut self.scratch);
         let mut event = match decoded {
@@ -74,6 +77,12 @@ impl Reading for Pipeline {
         if record.timestamp.is_some_and(|stored| time > stored + self.max_ahead) {
             self.reject(record, RejectReason::TooFarAhead);
             return None;
+        }
+        if self.engine.names_customers() {
+            profile = event.text(TextField::AccountId).and_then(|account| self.customers.profile(account));
+            if let Some(profile) = &profile {
+                profile.describe(&mut event);
+            }
         }
         self.clocks.read(record.shard, record.topic, time);
         let now = self.clocks.shard_time(record.shard);

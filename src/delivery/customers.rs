@@ -1,6 +1,10 @@
 //! Who the platform's customers are, as far as telling them something needs it.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
+
+use crate::core::event::{Event, TextField, Tier};
 
 /// A value about a person. It prints as `***`, so that it can't reach a log by accident.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,32 +34,6 @@ impl<T> fmt::Debug for Personal<T> {
 impl<T> fmt::Display for Personal<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
-    }
-}
-
-/// How a customer is looked after.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Tier {
-    #[default]
-    Individual,
-    Merchant,
-    /// Told through the account manager, where one is known.
-    Enterprise,
-}
-
-impl Tier {
-    pub const ALL: [Self; 3] = [Self::Individual, Self::Merchant, Self::Enterprise];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Individual => "individual",
-            Self::Merchant => "merchant",
-            Self::Enterprise => "enterprise",
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|tier| tier.as_str() == text)
     }
 }
 
@@ -98,12 +76,6 @@ impl fmt::Display for Locale {
     }
 }
 
-impl fmt::Display for Tier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 /// One customer. What is not known is [`None`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Customer {
@@ -129,9 +101,42 @@ impl Customer {
     }
 }
 
+/// What rules may ask of a customer: nothing personal, and the same for many.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Profile {
+    pub tier: Tier,
+    /// As it was written.
+    pub locale: Option<String>,
+    pub time_zone: Option<String>,
+}
+
+impl Profile {
+    pub fn of(customer: &Customer) -> Self {
+        Self { tier: customer.tier, locale: customer.locale.clone(), time_zone: customer.time_zone.clone() }
+    }
+
+    /// Fills the event's fields of its customer.
+    pub fn describe<'a>(&'a self, event: &mut Event<'a>) {
+        event.set_text(TextField::CustomerTier, Cow::Borrowed(self.tier.as_str()));
+        for (field, value) in
+            [(TextField::CustomerLocale, &self.locale), (TextField::CustomerTimeZone, &self.time_zone)]
+        {
+            if let Some(value) = value {
+                event.set_text(field, Cow::Borrowed(value));
+            }
+        }
+    }
+}
+
 /// Where customers are found.
 pub trait Customers: Send + Sync {
     fn find(&self, account_id: &str) -> Option<Customer>;
+
+    /// What rules may ask of a customer; [`None`] for one that nobody knows. Asked for each event where a rule names it, so
+    /// it takes no more than a look.
+    fn profile(&self, _account_id: &str) -> Option<Arc<Profile>> {
+        None
+    }
 }
 
 /// Everybody can be told, at an address that leads nowhere: for tests of rules and for replay without customers.

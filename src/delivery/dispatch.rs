@@ -10,7 +10,7 @@ use std::sync::Arc;
 use compact_str::CompactString;
 
 use crate::core::effect::{Effect, EffectKind, IncidentId, Stage, TicketStep};
-use crate::core::event::{Facts, Symbol};
+use crate::core::event::{Facts, Symbol, Tier};
 use crate::core::time::{Span, Time};
 use crate::delivery::customers::{Customer, Customers, Locale};
 use crate::delivery::guard::{Guard, Limits};
@@ -324,7 +324,7 @@ pub struct Route {
 impl Route {
     /// Enterprise customers are told by their account manager, where one is known.
     pub fn to(customer: &Customer, to_manager: bool, default: Locale) -> Result<Self, HoldReason> {
-        let enterprise = customer.tier == crate::delivery::customers::Tier::Enterprise;
+        let enterprise = customer.tier == Tier::Enterprise;
         if to_manager || (enterprise && customer.manager.is_some()) {
             return match customer.manager {
                 Some(_) => Ok(Self { recipient: Recipient::Manager, via: Via::Email, locale: default }),

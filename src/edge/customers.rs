@@ -1,9 +1,10 @@
 //! Customers from a file: CSV (with a header line) or JSON Lines, one customer a record, the last one of an account counts.
 //!
 //! A million customers are a hundred megabytes of text but are asked for one by one, when somebody has to be told. So only
-//! where each record lies is kept in memory, some sixteen bytes; the record itself is read when it is needed. The file is
+//! where each record lies and what rules may ask of it is kept in memory, some thirty bytes; the record itself is read when it is needed. The file is
 //! to be replaced as a whole (written elsewhere and renamed): what is open stays readable until [`CustomerFile::refresh`].
 
+mod profiles;
 mod record;
 mod table;
 
@@ -11,13 +12,14 @@ use std::fs::File;
 use std::io::{self, BufRead as _, BufReader};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use hashbrown::HashMap;
 
 use crate::core::event::Symbol;
-use crate::delivery::customers::{Customer, Customers};
+use crate::delivery::customers::{Customer, Customers, Profile};
+use profiles::Profiles;
 use record::Form;
 
 pub use table::CustomerTable;
@@ -47,10 +49,10 @@ struct Index {
     places: HashMap<Symbol, Place>,
 }
 
-#[derive(Clone, Copy)]
 struct Place {
     offset: u64,
     length: u32,
+    profile: Arc<Profile>,
 }
 
 impl CustomerFile {
@@ -84,6 +86,11 @@ impl Customers for CustomerFile {
     fn find(&self, account_id: &str) -> Option<Customer> {
         self.index.read().unwrap_or_else(PoisonError::into_inner).find(account_id)
     }
+
+    fn profile(&self, account_id: &str) -> Option<Arc<Profile>> {
+        let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+        index.places.get(&Symbol::of(account_id)).map(|place| Arc::clone(&place.profile))
+    }
 }
 
 impl Index {
@@ -94,7 +101,7 @@ impl Index {
         let mut reader = BufReader::with_capacity(1 << 18, file.try_clone().map_err(read_error)?);
         let wrong = |line, problem| CustomersError::Record { path: path.to_owned(), line, problem };
         let is_csv = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
-        let (mut places, mut form) = (HashMap::new(), Form::JsonLines);
+        let (mut places, mut form, mut profiles) = (HashMap::new(), Form::JsonLines, Profiles::default());
         let (mut record, mut offset, mut line) = (Vec::new(), 0_u64, 0_u64);
         loop {
             record.clear();
@@ -113,8 +120,8 @@ impl Index {
                 let problem = format!("the record is longer than {LONGEST_RECORD} bytes");
                 return Err(wrong(first_line, problem));
             }
-            let place = Place { offset, length: record.len() as u32 };
-            offset += record.len() as u64;
+            let (start, length) = (offset, record.len() as u32);
+            offset += u64::from(length);
             if first_line == 1 && is_csv {
                 form = Form::csv(&record).map_err(|problem| wrong(1, problem))?;
                 continue;
@@ -123,7 +130,8 @@ impl Index {
                 continue;
             }
             let customer = form.read(&record).map_err(|problem| wrong(first_line, problem))?;
-            places.insert(Symbol::of(&customer.account_id), place);
+            let profile = profiles.shared(Profile::of(&customer));
+            places.insert(Symbol::of(&customer.account_id), Place { offset: start, length, profile });
         }
     }
 
@@ -138,7 +146,7 @@ impl Index {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::delivery::customers::Tier;
+    use crate::core::event::Tier;
 
     fn file(name: &str, text: &str) -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
@@ -162,6 +170,8 @@ mod tests {
         assert_eq!(customers.find("a3"), None);
         assert_eq!(customers.find("a1").unwrap().tier, Tier::Individual);
         assert_eq!(customers.find("a2").unwrap().opt_outs, ["email"]);
+        assert_eq!(customers.profile("a1").unwrap().tier, Tier::Individual);
+        assert_eq!(customers.profile("a3"), None);
     }
 
     #[test]

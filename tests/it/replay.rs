@@ -216,3 +216,27 @@ fn a_subject_that_nothing_names_is_an_error() {
     let both = ["replay", "--rules", &rules, "--input", "-", "--explain", "a1", "--against", &rules];
     forewarn(&both).ended(USAGE);
 }
+
+/// [`GOOD_RULE`] for merchants alone.
+fn for_merchants() -> String {
+    GOOD_RULE.replacen("'kind == \"topup\"'", "'kind == \"topup\" and customer.tier == \"merchant\"'", 1)
+}
+
+#[test]
+fn a_rule_may_ask_who_the_customer_is_and_knows_nobody_without_a_file_of_them() {
+    let (_rules, rules) = written("rule.yaml", &for_merchants());
+    let events = failures("a1", &[0, 2, 4]) + &failures("a2", &[5, 6, 7]) + &failures("a3", &[10, 11, 12]);
+    let customers = "{\"account_id\":\"a1\"}\n{\"account_id\":\"a2\",\"tier\":\"merchant\",\"email\":\"two@example.com\"}\n";
+    let (_customers, customers) = written("customers.jsonl", customers);
+    let replay = ["replay", "--rules", &rules, "--input", "-", "--format", "json"];
+    let said = fed(&[&replay[..], &["--customers", &customers]].concat(), &events).ended(OK);
+    let opened = |said: &Said| -> Vec<String> {
+        let opened = lines(said).into_iter().filter(|line| line["effect"] == "ticket.opened");
+        opened.map(|line| line["subject"]["account_id"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(opened(&said), ["a2"], "{}", said.out);
+    assert!(!said.err.contains("note:"), "{}", said.err);
+    let said = fed(&replay, &events).ended(OK);
+    assert!(opened(&said).is_empty(), "{}", said.out);
+    assert!(said.err.contains("no customers are given (--customers)"), "{}", said.err);
+}

@@ -197,3 +197,20 @@ fn who_meets_an_open_trouble_during_a_silence_is_not_told() {
     assert_eq!(told(&with, "00:00", "08:05"), told(&without, "00:00", "08:05"));
     assert_eq!(told(&with, "08:10", "08:20"), told(&without, "08:10", "08:20"));
 }
+
+#[test]
+fn a_test_may_have_silences_of_its_own() {
+    let silenced = |until: &str| {
+        GOOD_RULE.replacen(
+            "    events:",
+            &format!(
+                "    silences: [{{ match: {{ account_id: a1 }}, from: 0s, until: {until} }}]\n    events:"
+            ),
+            1,
+        )
+    };
+    for (until, code) in [("5m", FAILED), ("10s", OK)] {
+        let (_rules, rules) = written("rule.yaml", &silenced(until));
+        forewarn(&["test", &rules]).ended(code);
+    }
+}

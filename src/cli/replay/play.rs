@@ -9,9 +9,10 @@ use anyhow::{Context as _, bail};
 
 use crate::core::engine::{Engine, Observed};
 use crate::core::event::decode::{Decoder, EventSettings, RejectReason, Scratch};
-use crate::core::event::{Event, Topic};
+use crate::core::event::{Event, TextField, Topic};
 use crate::core::incident::journal::Note;
 use crate::core::time::{Span, Time};
+use crate::delivery::customers::Customers;
 use crate::delivery::dispatch::Dispatcher;
 use crate::delivery::store::Planned;
 
@@ -88,6 +89,8 @@ pub(super) struct Play<O> {
     scratch: Scratch,
     max_ahead: Span,
     sides: Vec<Side>,
+    /// Where rules look at fields of the customer.
+    customers: Option<Arc<dyn Customers>>,
     pub(super) onlooker: O,
     pub(super) counts: Counts,
     now: Time,
@@ -124,6 +127,10 @@ impl<O: Onlooker> Play<O> {
             scratch: Scratch::default(),
             max_ahead: events.max_ahead,
             sides: sides.iter().map(side).collect(),
+            customers: sides
+                .iter()
+                .find(|side| side.rules.names_customers())
+                .map(|side| Arc::clone(&side.customers)),
             onlooker,
             counts: Counts {
                 silenced: sides.iter().find_map(|side| side.silences.as_ref()).map(|_| 0),
@@ -160,6 +167,7 @@ impl<O: Onlooker> Play<O> {
         let others = self.sources.iter().enumerate().filter(|(other, source)| source.more && *other != place);
         let lowest_other = others.map(|(_, source)| source.newest).min();
         let Some(Source { lines, newest, .. }) = self.sources.get_mut(place) else { return Ok(()) };
+        let profile;
         let mut event = match self.decoder.decode(lines.current(), &mut self.scratch) {
             Ok(event) => event,
             Err(reason) => {
@@ -175,6 +183,12 @@ impl<O: Onlooker> Play<O> {
             } else {
                 self.read_one(place, true)
             };
+        }
+        if let Some(customers) = &self.customers {
+            profile = event.text(TextField::AccountId).and_then(|account| customers.profile(account));
+            if let Some(profile) = &profile {
+                profile.describe(&mut event);
+            }
         }
         *newest = event.time.max(*newest);
         let newest_of_topic = &mut self.newest_of_topic[event.event_type.topic() as usize];

@@ -11,10 +11,11 @@ use crate::core::event::faults::FaultTable;
 use crate::core::event::{Fault, TextField, Topic};
 use crate::core::rule::parse::RuleTest;
 use crate::core::rule::parse::examples::{Step, TestEvent, TicketWord, When};
-use crate::core::rule::silence::Silences;
+use crate::core::rule::parse::given::TestCustomer;
+use crate::core::rule::silence::{Silence, Silences};
 use crate::core::rule::{Detect, Rule, RuleSet, RuleState};
 use crate::core::time::{Span, Time};
-use crate::delivery::customers::Everybody;
+use crate::delivery::customers::{Customer, Customers, Everybody, Personal, Profile};
 use crate::delivery::dispatch::{Dispatcher, NoticeSettings};
 use crate::delivery::notice::Decision;
 
@@ -98,11 +99,14 @@ pub(super) fn run(
     });
     let start = start.unwrap_or(START);
     let begin = steps().map(|step| moment(start, step.at)).min().unwrap_or(start);
+    let customers = Arc::new(Invited::of(&test.customers));
+    let silences = given(test, start, silences);
     let manager_rules = NoticeSettings::default().manager_rules;
     let notices = NoticeSettings { manager_rules, ..NoticeSettings::default() };
     let mut run = Run {
         engine: Engine::new(Arc::clone(&rules), &[SHARD]),
-        dispatcher: Dispatcher::new(notices, Arc::new(Everybody)),
+        dispatcher: Dispatcher::new(notices, Arc::<Invited>::clone(&customers)),
+        customers,
         findings: vec![0; rules.rules.len()],
         rules,
         faults,
@@ -113,7 +117,7 @@ pub(super) fn run(
         happened: Vec::new(),
         arrived: 0,
     };
-    run.engine.silence(silences);
+    run.engine.silence(&silences);
     run.engine.advance(SHARD, begin);
     run.engine.advance_scope(begin);
     run.steps(&test.history, start);
@@ -123,8 +127,63 @@ pub(super) fn run(
     Course { start, happened: run.happened }
 }
 
+/// The silences that hold during a test: those of all tests, and its own.
+fn given(test: &RuleTest, start: Time, silences: &Arc<Silences>) -> Arc<Silences> {
+    if test.silences.is_empty() {
+        return Arc::clone(silences);
+    }
+    let own = test.silences.iter().map(|silence| Silence {
+        rule: silence.rule.clone(),
+        fields: silence
+            .fields
+            .iter()
+            .map(|(field, value)| (CompactString::from(field.as_str()), CompactString::from(value)))
+            .collect(),
+        from: moment(start, silence.from),
+        until: moment(start, silence.until),
+        reason: String::new(),
+        author: String::new(),
+    });
+    Arc::new(Silences(silences.0.iter().cloned().chain(own).collect()))
+}
+
+/// The customers of a test: everybody can be told, and those that it names are known.
+struct Invited(BTreeMap<String, (Customer, Arc<Profile>)>);
+
+impl Invited {
+    fn of(customers: &[TestCustomer]) -> Self {
+        let known = |written: &TestCustomer| {
+            let customer = Customer {
+                tier: written.tier,
+                locale: written.locale.clone(),
+                time_zone: written.time_zone.clone(),
+                manager: written.manager.clone().map(Personal::new),
+                opt_outs: written.opt_outs.clone(),
+                ..Everybody.find(&written.account_id).unwrap_or_default()
+            };
+            let profile = Arc::new(Profile::of(&customer));
+            (written.account_id.clone(), (customer, profile))
+        };
+        Self(customers.iter().map(known).collect())
+    }
+}
+
+impl Customers for Invited {
+    fn find(&self, account_id: &str) -> Option<Customer> {
+        match self.0.get(account_id) {
+            Some((customer, _)) => Some(customer.clone()),
+            None => Everybody.find(account_id),
+        }
+    }
+
+    fn profile(&self, account_id: &str) -> Option<Arc<Profile>> {
+        self.0.get(account_id).map(|(_, profile)| Arc::clone(profile))
+    }
+}
+
 struct Run<'a> {
     engine: Engine,
+    customers: Arc<Invited>,
     dispatcher: Dispatcher,
     rules: Arc<RuleSet>,
     faults: &'a FaultTable,
@@ -194,7 +253,11 @@ impl Run<'_> {
             Some(code) => self.faults.fault(code),
             None => Fault::Unknown,
         };
+        let profile = written.text(TextField::AccountId).and_then(|account| self.customers.profile(account));
         let mut event = written.event(&id, time, fault);
+        if let Some(profile) = &profile {
+            profile.describe(&mut event);
+        }
         let observed = self.engine.observe(SHARD, &mut event, self.now);
         self.engine.advance_scope(self.now);
         self.note(What::Event { text: describe(written), observed }, time);

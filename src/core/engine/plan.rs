@@ -12,6 +12,8 @@ use crate::core::time::Span;
 
 pub(super) struct Plan {
     pub symbols: TextSet,
+    /// Whether a rule looks at fields of the customer.
+    pub names_customers: bool,
     pub reaches: Vec<Reach>,
     pub topics: Vec<u8>,
     /// For each rule what ends or clears.
@@ -36,6 +38,7 @@ impl Plan {
         let identity = TextSet::of(TextField::Id).or(TextSet::of(TextField::AccountId));
         Self {
             symbols: rules.symbols().or(identity),
+            names_customers: rules.names_customers(),
             reaches: rules.rules.iter().map(reach).collect(),
             topics: rules.rules.iter().map(topics_of).collect(),
             endings: rules.rules.iter().map(|rule| rule.detect.ending()).collect(),

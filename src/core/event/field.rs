@@ -203,6 +203,32 @@ impl Fault {
     }
 }
 
+/// How a customer is looked after.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Tier {
+    #[default]
+    Individual,
+    Merchant,
+    /// Told through the account manager, where one is known.
+    Enterprise,
+}
+
+impl Tier {
+    pub const ALL: [Self; 3] = [Self::Individual, Self::Merchant, Self::Enterprise];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Individual => "individual",
+            Self::Merchant => "merchant",
+            Self::Enterprise => "enterprise",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|tier| tier.as_str() == text)
+    }
+}
+
 /// A field of an event as rules name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Field {
@@ -246,10 +272,13 @@ pub enum TextField {
     Extra5,
     Extra6,
     Extra7,
+    CustomerTier,
+    CustomerLocale,
+    CustomerTimeZone,
 }
 
 impl TextField {
-    pub const COUNT: usize = 28;
+    pub const COUNT: usize = 31;
     pub const ALL: [Self; Self::COUNT] = [
         Self::Id,
         Self::AccountId,
@@ -279,7 +308,13 @@ impl TextField {
         Self::Extra5,
         Self::Extra6,
         Self::Extra7,
+        Self::CustomerTier,
+        Self::CustomerLocale,
+        Self::CustomerTimeZone,
     ];
+    /// What is known of the event's customer and is not personal. No record says it: it is looked up, and only where a rule
+    /// names it.
+    pub const CUSTOMER: [Self; 3] = [Self::CustomerTier, Self::CustomerLocale, Self::CustomerTimeZone];
     /// The slots for fields of the platform's own, in the order in which the configuration declares them.
     pub const EXTRA: [Self; 8] = [
         Self::Extra0,
@@ -327,6 +362,9 @@ impl TextField {
             Self::Extra5 => "extra.5",
             Self::Extra6 => "extra.6",
             Self::Extra7 => "extra.7",
+            Self::CustomerTier => "customer.tier",
+            Self::CustomerLocale => "customer.locale",
+            Self::CustomerTimeZone => "customer.time_zone",
         }
     }
 }
@@ -365,6 +403,10 @@ pub struct TextSet(u32);
 
 impl TextSet {
     pub const EMPTY: Self = Self(0);
+    /// [`TextField::CUSTOMER`].
+    pub const CUSTOMER: Self = Self::of(TextField::CustomerTier)
+        .or(Self::of(TextField::CustomerLocale))
+        .or(Self::of(TextField::CustomerTimeZone));
 
     pub const fn of(field: TextField) -> Self {
         Self(1 << field as u32)
@@ -376,6 +418,14 @@ impl TextSet {
 
     pub const fn contains(self, field: TextField) -> bool {
         self.0 & (1 << field as u32) != 0
+    }
+
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
     }
 
     pub fn iter(self) -> impl Iterator<Item = TextField> {
@@ -421,7 +471,7 @@ macro_rules! display_as_str {
     )+};
 }
 
-display_as_str!(Topic, EventType, Fault, TextField, NumberField);
+display_as_str!(Topic, EventType, Fault, Tier, TextField, NumberField);
 
 impl fmt::Display for Field {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -271,9 +271,16 @@ impl Condition {
         }
     }
 
-    /// The text fields whose symbols [`Condition::holds`] compares.
+    /// The text fields whose symbols [`Condition::holds`] compares, and those of the customer that it looks at in any way:
+    /// they are looked up only for who names them.
     pub fn symbols(&self) -> TextSet {
         match self {
+            Self::Exists(Field::Text(field))
+            | Self::TextOrder { field, .. }
+            | Self::StartsWith { field, .. }
+            | Self::EndsWith { field, .. }
+            | Self::Contains { field, .. }
+            | Self::Cidr { field, .. } => TextSet::of(*field).and(TextSet::CUSTOMER),
             Self::TextIn { field, .. } | Self::Listed { field, .. } => TextSet::of(*field),
             Self::SameText { left, right, .. } => TextSet::of(*left).or(TextSet::of(*right)),
             Self::Not(inner) => inner.symbols(),

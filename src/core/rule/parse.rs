@@ -9,6 +9,7 @@ pub mod examples;
 mod fields;
 mod files;
 mod form;
+pub mod given;
 mod kinds;
 pub mod schema;
 mod set;

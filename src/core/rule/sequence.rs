@@ -15,8 +15,9 @@ pub use course::Entry;
 pub use matcher::{Match, Matches};
 pub use watch::{Pattern, PatternWatch};
 
+use super::condition::Condition;
 use super::condition::steps::{Asked, StepCondition};
-use crate::core::event::{TextSet, TypeSet};
+use crate::core::event::{Field, TextSet, TypeSet};
 use crate::core::time::Span;
 
 /// Steps of one sequence.
@@ -131,7 +132,11 @@ impl Sequence {
     }
 
     pub fn symbols(&self) -> TextSet {
-        self.asked.questions.iter().fold(TextSet::EMPTY, |fields, question| fields.or(question.symbols()))
+        let kept = self.asked.fields.iter().map(|field| match field {
+            Field::Text(field) => TextSet::of(*field).and(TextSet::CUSTOMER),
+            _ => TextSet::EMPTY,
+        });
+        self.asked.questions.iter().map(Condition::symbols).chain(kept).fold(TextSet::EMPTY, TextSet::or)
     }
 
     fn conditions(&self) -> impl Iterator<Item = &StepCondition> {

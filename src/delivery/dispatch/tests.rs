@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::core::effect::EndReason;
-use crate::delivery::customers::{Everybody, Personal, Tier};
+use crate::core::event::Tier;
+use crate::delivery::customers::{Everybody, Personal};
 use crate::delivery::samples::{affected, at, notice, opened, resolved, step};
 
 struct Book(Vec<Customer>);

@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 
-use crate::delivery::customers::{Customer, Personal, Tier};
+use crate::core::event::Tier;
+use crate::delivery::customers::{Customer, Personal};
 
 /// How the file writes a customer.
 pub(super) enum Form {

@@ -1,18 +1,30 @@
 //! Customers from rows that come one by one, as a compacted topic holds them: keyed by account, JSON as in a file.
 
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use hashbrown::HashMap;
 
 use super::LONGEST_RECORD;
+use super::profiles::Profiles;
 use super::record::Form;
 use crate::core::event::Symbol;
-use crate::delivery::customers::{Customer, Customers};
+use crate::delivery::customers::{Customer, Customers, Profile};
 
 /// Customers in memory, as they were written; a row is taken apart when somebody asks for it.
 #[derive(Default)]
 pub struct CustomerTable {
-    rows: RwLock<HashMap<Symbol, Box<[u8]>>>,
+    rows: RwLock<Rows>,
+}
+
+#[derive(Default)]
+struct Rows {
+    written: HashMap<Symbol, Row>,
+    profiles: Profiles,
+}
+
+struct Row {
+    json: Box<[u8]>,
+    profile: Arc<Profile>,
 }
 
 impl CustomerTable {
@@ -31,19 +43,22 @@ impl CustomerTable {
                 if customer.account_id != account {
                     return Err("the key is not the record's `account_id`".to_owned());
                 }
-                Some(Box::from(value))
+                Some((Box::from(value), Profile::of(&customer)))
             }
         };
         let mut rows = self.rows.write().unwrap_or_else(PoisonError::into_inner);
         match row {
-            Some(row) => rows.insert(Symbol::of(account), row),
-            None => rows.remove(&Symbol::of(account)),
+            Some((json, profile)) => {
+                let profile = rows.profiles.shared(profile);
+                rows.written.insert(Symbol::of(account), Row { json, profile })
+            }
+            None => rows.written.remove(&Symbol::of(account)),
         };
         Ok(())
     }
 
     pub fn len(&self) -> usize {
-        self.rows.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.rows.read().unwrap_or_else(PoisonError::into_inner).written.len()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -54,8 +69,13 @@ impl CustomerTable {
 impl Customers for CustomerTable {
     fn find(&self, account_id: &str) -> Option<Customer> {
         let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
-        let customer = Form::JsonLines.read(rows.get(&Symbol::of(account_id))?).ok()?;
+        let customer = Form::JsonLines.read(&rows.written.get(&Symbol::of(account_id))?.json).ok()?;
         (customer.account_id == account_id).then_some(customer)
+    }
+
+    fn profile(&self, account_id: &str) -> Option<Arc<Profile>> {
+        let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
+        rows.written.get(&Symbol::of(account_id)).map(|row| Arc::clone(&row.profile))
     }
 }
 
@@ -72,8 +92,11 @@ mod tests {
         }
         assert_eq!(table.find("a1").unwrap().locale.as_deref(), Some("zh-CN"));
         assert_eq!(table.find("a2"), None);
+        assert_eq!(table.profile("a1").unwrap().locale.as_deref(), Some("zh-CN"));
+        assert_eq!(table.profile("a2"), None);
         table.set(b"a1", None).unwrap();
         assert!(table.is_empty());
+        assert_eq!(table.profile("a1"), None);
     }
 
     #[test]

@@ -129,7 +129,9 @@ impl Slot {
 
     /// Every name that [`Slot::of_name`] knows, without the platform's own.
     pub fn names() -> impl Iterator<Item = &'static str> {
-        let texts = TextField::ALL.into_iter().filter(|field| !TextField::EXTRA.contains(field));
+        let has_key =
+            |field: &TextField| !TextField::EXTRA.contains(field) && !TextField::CUSTOMER.contains(field);
+        let texts = TextField::ALL.into_iter().filter(has_key);
         [Self::Type, Self::Time, Self::ExpiresAt, Self::Latitude, Self::Longitude, Self::Accuracy]
             .into_iter()
             .chain(texts.map(Self::Text))

@@ -1,7 +1,7 @@
 //! `in file("x.txt")`: the values stand in a file beside the rule's, one a line.
 //!
 //! A field that holds text may have a million of them, and a file for `ip` may hold networks, as in the kind `list`. For a
-//! type, a fault or a number the file stands for a list that is written out.
+//! type, a fault, a tier or a number the file stands for a list that is written out.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use super::error::ConditionError;
 use super::lower::{is_among, resolve};
 use super::syntax::{Literal, LiteralValue, Name};
 use super::{Condition, MAX_LIST};
-use crate::core::event::Field;
+use crate::core::event::{Field, TextField};
 use crate::core::rule::list::{Values, values_of};
 
 /// Reads the file of that name; says what is wrong with it otherwise, and what helps.
@@ -43,7 +43,9 @@ pub fn in_file(
     negated: bool,
     extra: &[String],
 ) -> Result<Condition, ConditionError> {
-    if let Field::Text(field) = resolve(name, extra)? {
+    if let Field::Text(field) = resolve(name, extra)?
+        && field != TextField::CustomerTier
+    {
         let values =
             Values::read(field, &file.text).map_err(|wrong| wrong.of(&file.name).at(file.span.clone()))?;
         return Ok(Condition::Listed { field, values, negated });
@@ -74,7 +76,7 @@ mod tests {
     use rust_decimal::Decimal;
 
     use super::*;
-    use crate::core::event::{Event, EventType, NumberField, TextField};
+    use crate::core::event::{Event, EventType, NumberField};
     use crate::core::time::Time;
 
     /// The files of these tests.

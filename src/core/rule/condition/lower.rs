@@ -11,7 +11,7 @@ use super::files::in_file;
 use super::fold::{all, any, faults, not, types};
 use super::syntax::{Items, Literal, LiteralValue, Name, Operand, TextTest, Tree};
 use super::{Comparison, Condition, MomentField, Network};
-use crate::core::event::{EventType, Fault, Field, NumberField, Symbol, TextField, TypeSet};
+use crate::core::event::{EventType, Fault, Field, NumberField, Symbol, TextField, Tier, TypeSet};
 use crate::core::rule::RuleSet;
 use crate::core::time::Time;
 
@@ -56,8 +56,8 @@ pub fn unknown_field(name: &str, span: Range<usize>, extra: &[String]) -> Condit
         return ConditionError::new(span, format!("`{name}` can't be compared"))
             .help("places are judged by the kinds travel and new_term; geo.country, geo.region and geo.city are text");
     }
-    if name == "customer" || name.starts_with("customer.") {
-        return ConditionError::new(span, format!("`{name}` is not supported in conditions yet"));
+    if let Some(error) = unknown_of_customer(name, &span) {
+        return error;
     }
     let near = nearest(name, field_names(extra)).map(str::to_owned).or_else(|| {
         // `country` for `geo.country`, and the like.
@@ -74,6 +74,22 @@ pub fn unknown_field(name: &str, span: Range<usize>, extra: &[String]) -> Condit
         }
     };
     ConditionError::new(span, format!("unknown field `{name}`")).help(help)
+}
+
+/// What is personal stays out of rules.
+fn unknown_of_customer(name: &str, span: &Range<usize>) -> Option<ConditionError> {
+    let of_customer = name.strip_prefix("customer.").or((name == "customer").then_some(""))?;
+    let known = TextField::CUSTOMER.map(TextField::as_str);
+    let personal = ["name", "email", "phone", "manager", "quiet_hours", "opt_outs"];
+    let error = ConditionError::new(span.clone(), format!("unknown field `{name}`"));
+    Some(if personal.contains(&of_customer) {
+        ConditionError::new(span.clone(), format!("`{name}` is personal, and no rule looks at it"))
+            .help(format!("what rules may ask of a customer: {}", joined(known)))
+    } else if let Some(near) = nearest(name, known) {
+        error.help(format!("did you mean `{near}`?"))
+    } else {
+        error.help(format!("what rules may ask of a customer: {}", joined(known)))
+    })
 }
 
 pub fn resolve(name: &Name, extra: &[String]) -> Result<Field, ConditionError> {
@@ -152,6 +168,11 @@ fn with_literal(
     match resolve(name, extra)? {
         Field::Type => Ok(types(TypeSet::of(event_type(literal)?), is_negated(name, "type", order)?)),
         Field::Fault => Ok(faults(1 << fault(literal)? as u8, is_negated(name, "fault", order)?)),
+        Field::Text(TextField::CustomerTier) => {
+            let symbols = Box::new([Symbol::of(tier(literal)?)]);
+            let negated = is_negated(name, "customer.tier", order)?;
+            Ok(Condition::TextIn { field: TextField::CustomerTier, symbols, negated })
+        }
         Field::Text(field) => {
             let text = text(name, literal)?;
             Ok(match order {
@@ -198,7 +219,10 @@ pub fn is_among(
         Field::Text(field) => {
             let mut symbols = Vec::with_capacity(list.len());
             for literal in list {
-                symbols.push(Symbol::of(text(name, literal)?));
+                symbols.push(Symbol::of(match field {
+                    TextField::CustomerTier => tier(literal)?,
+                    _ => text(name, literal)?,
+                }));
             }
             symbols.sort_unstable();
             symbols.dedup();
@@ -284,32 +308,34 @@ fn cidr(name: &Name, literal: &Literal, extra: &[String]) -> Result<Condition, C
 }
 
 fn event_type(literal: &Literal) -> Result<EventType, ConditionError> {
-    let written = match &literal.value {
-        LiteralValue::Text(text) => text.clone(),
-        LiteralValue::Number(number) => number.to_string(),
-    };
-    EventType::parse(&written).ok_or_else(|| {
-        let known = EventType::ALL.map(EventType::as_str);
-        let help = match nearest(&written, known) {
-            Some(near) => format!("did you mean \"{near}\"?"),
-            None => format!("event types: {}", joined(known)),
-        };
-        ConditionError::new(literal.span.clone(), format!("unknown event type \"{written}\"")).help(help)
-    })
+    word(literal, "event type", EventType::parse, EventType::ALL.map(EventType::as_str))
 }
 
 fn fault(literal: &Literal) -> Result<Fault, ConditionError> {
+    word(literal, "fault", Fault::parse, Fault::ALL.map(Fault::as_str))
+}
+
+fn tier(literal: &Literal) -> Result<&'static str, ConditionError> {
+    word(literal, "tier", Tier::parse, Tier::ALL.map(Tier::as_str)).map(Tier::as_str)
+}
+
+/// One of the words that a field knows.
+fn word<T, const N: usize>(
+    literal: &Literal,
+    what: &str,
+    parse: impl Fn(&str) -> Option<T>,
+    known: [&'static str; N],
+) -> Result<T, ConditionError> {
     let written = match &literal.value {
         LiteralValue::Text(text) => text.clone(),
         LiteralValue::Number(number) => number.to_string(),
     };
-    Fault::parse(&written).ok_or_else(|| {
-        let known = Fault::ALL.map(Fault::as_str);
+    parse(&written).ok_or_else(|| {
         let help = match nearest(&written, known) {
             Some(near) => format!("did you mean \"{near}\"?"),
-            None => format!("faults: {}", joined(known)),
+            None => format!("{what}s: {}", joined(known)),
         };
-        ConditionError::new(literal.span.clone(), format!("unknown fault \"{written}\"")).help(help)
+        ConditionError::new(literal.span.clone(), format!("unknown {what} \"{written}\"")).help(help)
     })
 }
 

@@ -129,9 +129,30 @@ fn errors_point_at_the_words_they_are_about_and_name_the_nearest() {
         ),
         (r#"kind in []"#, "[] | the list is empty | no event would meet it"),
         (
-            r#"customer.tier == "merchant""#,
-            "customer.tier | `customer.tier` is not supported in conditions yet",
+            r#"customer.tier == "gold""#,
+            r#""gold" | unknown tier "gold" | tiers: individual, merchant, enterprise"#,
         ),
+        (
+            r#"customer.tier in ["merchant", "enterprize"]"#,
+            r#""enterprize" | unknown tier "enterprize" | did you mean "enterprise"?"#,
+        ),
+        (
+            r#"customer.tier < "merchant""#,
+            "customer.tier | `customer.tier` has no order | expected == != in or not in",
+        ),
+        (
+            "customer.locale > 5",
+            r#"5 | `customer.locale` is text, and 5 is a number | text goes in double quotes: "5""#,
+        ),
+        (
+            r#"customer.tire == "merchant""#,
+            "customer.tire | unknown field `customer.tire` | did you mean `customer.tier`?",
+        ),
+        (
+            r#"customer.email ends_with "example.com""#,
+            "customer.email | `customer.email` is personal, and no rule looks at it | what rules may ask of a customer: customer.tier, customer.locale, customer.time_zone",
+        ),
+        ("exists(customer)", "customer | unknown field `customer` | did you mean `customer.tier`?"),
         ("ip == login.ip", r#"login.ip | unknown field `login.ip` | text goes in double quotes: "login.ip""#),
         (
             r#"login.ip == "::1""#,
@@ -390,4 +411,36 @@ proptest! {
             prop_assert!(source.get(error.span).is_some());
         }
     }
+}
+
+#[test]
+fn fields_of_the_customer_are_asked_like_those_of_the_event_and_are_missing_where_nobody_knows_them() {
+    let cases = [
+        (r#"customer.tier == "merchant""#, true, false),
+        (r#"customer.tier != "individual""#, true, false),
+        (r#"customer.tier in ["individual", "enterprise"]"#, false, false),
+        (r#"not (customer.tier == "merchant")"#, false, true),
+        (r#"customer.locale starts_with "zh" and customer.tier == "merchant""#, true, false),
+        (r#"customer.locale contains "CN""#, true, false),
+        (r#"customer.locale ends_with "TW""#, false, false),
+        (r#"customer.locale >= "zh""#, true, false),
+        ("customer.locale == region", true, false),
+        ("exists(customer.time_zone)", false, false),
+        ("exists(customer.locale)", true, false),
+    ];
+    for (source, known, unknown) in cases {
+        let condition = parsed(source);
+        assert_ne!(condition.symbols().and(TextSet::CUSTOMER), TextSet::EMPTY, "{source} is looked up");
+        let mut event = Event::new(EventType::OrderPaid, Time::from_millis(0));
+        event.set_text(TextField::Region, Cow::Borrowed("zh_CN"));
+        event.symbolize(condition.symbols());
+        assert_eq!(condition.holds(&event), unknown, "{source} of an unknown customer");
+        event.set_text(TextField::CustomerTier, Cow::Borrowed("merchant"));
+        event.set_text(TextField::CustomerLocale, Cow::Borrowed("zh_CN"));
+        event.symbolize(condition.symbols());
+        assert_eq!(condition.holds(&event), known, "{source}");
+    }
+    let none = parsed(r#"kind == "topup" and user_agent contains "x" and exists(ip)"#);
+    assert_eq!(none.symbols().and(TextSet::CUSTOMER), TextSet::EMPTY);
+    assert_eq!(none.symbols(), TextSet::of(TextField::Kind), "what is not compared is not hashed");
 }

@@ -8,6 +8,7 @@ use super::super::RuleSet;
 use super::super::condition::{nearest, unknown_field};
 use super::error::Place;
 use super::fields::{Fields, Reading};
+use super::given::{self, TestCustomer, TestSilence};
 use super::value::parse_duration;
 use super::yaml::{Node, Value};
 use crate::core::event::{self, Event, EventType, Fault, Field, NumberField, TextField, Topic};
@@ -26,6 +27,9 @@ pub struct RuleTest {
     pub place: Place,
     /// Other rules that are loaded beside the one that is tested.
     pub with: Vec<(String, Place)>,
+    /// The customers that rules and messages know.
+    pub customers: Vec<TestCustomer>,
+    pub silences: Vec<TestSilence>,
     /// Events that warm the rule and may not fire.
     pub history: Vec<Step>,
     pub events: Vec<Step>,
@@ -190,9 +194,12 @@ fn test(node: &Node, rule: Option<&str>, reading: &mut Reading<'_>) -> Option<Ru
     let expect = expect_node.map(|node| expectations(node, rule, reading)).unwrap_or_default();
     let expect_place = reading.source.place(&fields.key_span("expect"));
     let place = reading.source.place(&name_node.map_or(fields.head(), |node| node.span.clone()));
-    fields.not_yet(&["silences", "customers"], reading);
+    let customers = fields.take("customers").map(|node| given::customers(node, reading)).unwrap_or_default();
+    let concerned: Vec<&str> = rule.into_iter().chain(with.iter().map(|(name, _)| name.as_str())).collect();
+    let silences_node = fields.take("silences");
+    let silences = silences_node.map(|node| given::silences(node, &concerned, reading)).unwrap_or_default();
     fields.finish(reading);
-    Some(RuleTest { name: name?, place, with, history, events, expect, expect_place })
+    Some(RuleTest { name: name?, place, with, customers, silences, history, events, expect, expect_place })
 }
 
 fn steps(node: &Node, reading: &mut Reading<'_>) -> Vec<Step> {
@@ -281,6 +288,11 @@ fn event_type(node: &Node, reading: &mut Reading<'_>) -> Option<EventType> {
 
 fn field(name: &str, key: &Range<usize>, node: &Node, event: &mut TestEvent, reading: &mut Reading<'_>) {
     match RuleSet::field_named(name, reading.extra) {
+        Some(Field::Text(field)) if TextField::CUSTOMER.contains(&field) => reading.report_help(
+            key,
+            format!("no event says `{name}`"),
+            "customers stand beside the events: `customers: [{ account_id: a1, tier: merchant }]`",
+        ),
         Some(Field::Text(field)) => {
             if let Some(text) = reading.text(node, "a text") {
                 event.texts.push((field, text.to_owned()));
@@ -435,7 +447,7 @@ fn subject(node: &Node, reading: &mut Reading<'_>) -> Vec<(TextField, String)> {
     subject
 }
 
-fn when(node: &Node, reading: &mut Reading<'_>) -> Option<When> {
+pub fn when(node: &Node, reading: &mut Reading<'_>) -> Option<When> {
     const EXPECTED: &str = "a span from the test's start such as 7m, or a time such as 2026-10-01T08:00:00Z";
     let text = reading.text(node, EXPECTED)?;
     let found = parse_duration(text).map(When::After).or_else(|| parse_time(text).map(When::At));

@@ -212,7 +212,8 @@ fn fields_of(rule: &Rule) -> TextSet {
     ];
     const CATALOG: [TextField; 3] = [F::AccountId, F::Product, F::Supplier];
     const FEEDBACK: [TextField; 3] = [F::AccountId, F::OrderId, F::Category];
-    let mut fields = F::EXTRA.into_iter().fold(TextSet::of(F::Id), |set, field| set.or(TextSet::of(field)));
+    let own = TextSet::of(F::Id).or(TextSet::CUSTOMER);
+    let mut fields = F::EXTRA.into_iter().fold(own, |set, field| set.or(TextSet::of(field)));
     for topic in Topic::ALL {
         if rule.topics.and(TypeSet::of_topic(topic)).is_empty() {
             continue;

@@ -3,6 +3,7 @@
 //! Rule files from text to rule: every field, every default, and the errors with their places.
 
 mod contradictions;
+mod given;
 mod kinds;
 mod messages;
 mod metric;

@@ -9,7 +9,6 @@ name: x
 topics: orders
 except: [promotions]
 compensation: { propose: 5% of start.amount }
-where: 'ip in file("blocked.txt") and customer.tier == "merchant"'
 detect: { kind: deadline, start: 'type == "order.paid"', end: 'type == "order.delivered"', within: learned, learn_by: [product] }
 incident: { on_remove: keep }
 ---
@@ -34,48 +33,42 @@ detect: { kind: flatline, window: 15m, expect: catalog, calendar: business_hours
     5 | compensation: { propose: 5% of start.amount }
       | ^^^^^^^^^^^^
 
-    error: `customer.tier` is not supported in conditions yet
-     --> rules/x.yaml:6:39
-      |
-    6 | where: 'ip in file("blocked.txt") and customer.tier == "merchant"'
-      |                                       ^^^^^^^^^^^^^
-
     error: a learned limit is not supported yet
-     --> rules/x.yaml:7:100
+     --> rules/x.yaml:6:100
       |
-    7 | detect: { kind: deadline, start: 'type == "order.paid"', end: 'type == "order.delivered"', within: learned, learn_by: [product] }
+    6 | detect: { kind: deadline, start: 'type == "order.paid"', end: 'type == "order.delivered"', within: learned, learn_by: [product] }
       |                                                                                                    ^^^^^^^
       = expected a duration such as 30s, 10m, 2h or 7d
 
     error: `learn_by` is not supported yet
-     --> rules/x.yaml:7:109
+     --> rules/x.yaml:6:109
       |
-    7 | detect: { kind: deadline, start: 'type == "order.paid"', end: 'type == "order.delivered"', within: learned, learn_by: [product] }
+    6 | detect: { kind: deadline, start: 'type == "order.paid"', end: 'type == "order.delivered"', within: learned, learn_by: [product] }
       |                                                                                                             ^^^^^^^^
 
     error: `on_remove: keep` is not supported yet
-     --> rules/x.yaml:8:24
+     --> rules/x.yaml:7:24
       |
-    8 | incident: { on_remove: keep }
+    7 | incident: { on_remove: keep }
       |                        ^^^^
 
     error: the kind `baseline` is not supported yet
-      --> rules/x.yaml:12:17
+      --> rules/x.yaml:11:17
        |
-    12 | detect: { kind: baseline, bucket: 1m }
+    11 | detect: { kind: baseline, bucket: 1m }
        |                 ^^^^^^^^
 
     error: `expect: catalog` is not supported yet
-      --> rules/x.yaml:17:48
+      --> rules/x.yaml:16:48
        |
-    17 | detect: { kind: flatline, window: 15m, expect: catalog, calendar: business_hours }
+    16 | detect: { kind: flatline, window: 15m, expect: catalog, calendar: business_hours }
        |                                                ^^^^^^^
        = expected `seen`, a list such as [alipay, wechat], or file("channels.txt")
 
     error: `calendar` is not supported yet
-      --> rules/x.yaml:17:57
+      --> rules/x.yaml:16:57
        |
-    17 | detect: { kind: flatline, window: 15m, expect: catalog, calendar: business_hours }
+    16 | detect: { kind: flatline, window: 15m, expect: catalog, calendar: business_hours }
        |                                                         ^^^^^^^^
     "#);
 }
