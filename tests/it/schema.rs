@@ -89,13 +89,15 @@ fn every_shipped_rule_names_the_schema_and_keeps_to_it() {
 }
 
 /// A rule with one map of each name of the schema, that map being `HERE`.
-const MAPS: [(&str, &str); 25] = [
+const MAPS: [(&str, &str); 27] = [
     ("rule", "HERE"),
     ("incident", "incident: HERE"),
     ("cover", "incident: { covered_by: [HERE] }"),
     ("ticket", "ticket: HERE"),
     ("notice", "notice: HERE"),
     ("test", "tests: [HERE]"),
+    ("customer", "tests: [{ name: t, customers: [HERE], events: [{ at: 0s }], expect: [] }]"),
+    ("silence", "tests: [{ name: t, silences: [HERE], events: [{ at: 0s }], expect: [] }]"),
     (
         "geo",
         "tests: [{ name: t, events: [{ at: 0s, type: order.paid, account_id: a, geo: HERE }], expect: [] }]",

@@ -5,9 +5,11 @@ use super::super::defaults;
 use super::super::examples::TicketWord;
 use super::Shape::{AnyOf, ListOf, Of, Whole, Words};
 use super::{Choice, Form, Map, Shape, field, map};
+use crate::core::event::Tier;
 
 pub fn maps() -> Vec<Map> {
-    vec![rule(), incident(), cover(), ticket(), notice(), test(), event(), geo(), expectation(), subject()]
+    let of_tests = [test(), customer(), silence(), event(), geo(), expectation(), subject()];
+    [rule(), incident(), cover(), ticket(), notice()].into_iter().chain(of_tests).collect()
 }
 
 fn text_fields() -> Shape {
@@ -118,6 +120,8 @@ fn test() -> Map {
     let fields = vec![
         field("name", Of("text"), "A sentence about what is tested").needed(),
         field("with", Of("name").several(), "Other rules that are loaded beside this one"),
+        field("customers", ListOf(Box::new(Of("customer"))), "The customers that rules and messages know"),
+        field("silences", ListOf(Box::new(Of("silence"))), "What opens no ticket and tells nobody"),
         field("history", events(), "Events that warm the rule and may not fire"),
         field("events", events(), "What happens; `- { at: 40m }` lets time pass").needed(),
         field(
@@ -128,6 +132,34 @@ fn test() -> Map {
         .needed(),
     ];
     map("test", fields)
+}
+
+fn customer() -> Map {
+    let fields = vec![
+        field("account_id", Of("text"), "Whose record it is").needed(),
+        field("tier", Words(Tier::ALL.map(Tier::as_str).to_vec()), "How the customer is looked after")
+            .default(Tier::default()),
+        field("locale", Of("text"), "A language such as zh-CN"),
+        field("time_zone", Of("text"), "A time zone such as Asia/Shanghai"),
+        field("manager", Of("text"), "The address of the account manager"),
+        field(
+            "opt_outs",
+            Of("text").several(),
+            "What the customer does not want to hear: a rule, a template, email or all",
+        ),
+    ];
+    map("customer", fields)
+}
+
+fn silence() -> Map {
+    let fields = vec![
+        field("match", Of("subject"), "A `rule`, values of the subject, or both").needed(),
+        field("from", Of("moment"), "When it begins").needed(),
+        field("until", Of("moment"), "When it is over").needed(),
+        field("reason", Of("text"), "Why"),
+        field("author", Of("text"), "Who asked for it"),
+    ];
+    map("silence", fields)
 }
 
 /// The fields of an event are those of the platform too, whose names an editor does not know.
