@@ -4,7 +4,7 @@
 //! group and read. It is told to stop by a signal (a second one ends the process at once), by the end of the input
 //! where that was asked for, or by its own failure.
 
-mod build;
+pub mod build;
 mod control;
 mod effects;
 mod figures;

@@ -8,6 +8,8 @@ mod input;
 mod output;
 mod play;
 mod progress;
+mod source;
+mod stretch;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -28,12 +30,16 @@ use crate::delivery::customers::{Customers, Everybody};
 use crate::delivery::dispatch::NoticeSettings;
 use crate::delivery::store::Planned;
 use crate::edge::customers::CustomerFile;
+use crate::edge::kafka::Bound;
 use crate::settings::{Settings, Sources};
 use compare::Comparison;
 use coverage::Coverage;
 use explain::{Asked, Explanation};
+use input::Lines;
 use output::Printer;
 use play::{Onlooker, Play};
+use progress::Progress;
+use source::{Feed, Source};
 
 pub use output::Format;
 
@@ -41,12 +47,19 @@ pub use output::Format;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   forewarn replay --rules rules --input events.jsonl
-  zcat october.jsonl.gz | forewarn replay --rules rules --input - --format json
+  forewarn replay --rules rules --input october-*.jsonl.gz --format json
+  forewarn replay -c forewarn.toml --from 2026-10-01T00:00:00Z --to 2026-11-01T00:00:00Z
+  forewarn replay -c forewarn.toml --topic orders logins --from 7d
+  kcat … | forewarn replay --rules rules --input -
   forewarn replay -c forewarn.toml --input orders.jsonl logins.jsonl --customers customers.csv
   forewarn replay --rules changed --against rules --input october.jsonl
   forewarn replay --rules rules --input october.jsonl --explain a42
   forewarn replay --rules rules --input october.jsonl --explain channel=alipay
   forewarn replay --rules rules --input october.jsonl --silences silences.yaml
+
+Files may be packed as gzip or zstd. Kafka is read without its group taking note of it; nothing is committed. A time means
+the records' times in Kafka; an offset means the same one in each partition, or as 0:1200,1:1187 one for each. What --to names
+is not part of it any more.
 
 With --against, what only `--rules` has is gained, and what only the other directory has is lost.
 Tickets are the same when rule and subject are, and their spans overlap.
@@ -64,9 +77,19 @@ pub struct ReplayArguments {
     /// Directory or file of rules; where left out, the configuration's.
     #[arg(long, value_name = "DIR")]
     rules: Option<PathBuf>,
-    /// Events as JSON lines in order of arrival, `-` for standard input; several are merged, lowest time first.
-    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    /// Events as JSON lines in order of arrival, also packed (gzip, zstd), `-` for standard input; several are merged,
+    /// lowest time first.
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["topic", "from", "to"], num_args = 1..)]
     input: Vec<PathBuf>,
+    /// Topics of the configuration's Kafka in place of files; where left out beside --from or --to, all that it names.
+    #[arg(long, value_name = "TOPIC", num_args = 1.., conflicts_with = "input")]
+    topic: Vec<String>,
+    /// From where on: a time (RFC 3339), how long ago (12h, 30d), offsets, `earliest` or `latest` [default: earliest].
+    #[arg(long, value_name = "PLACE", conflicts_with = "input", value_parser = stretch::parse_bound)]
+    from: Option<Bound>,
+    /// Up to where [default: latest, as it is when the replay starts].
+    #[arg(long, value_name = "PLACE", conflicts_with = "input", value_parser = stretch::parse_bound)]
+    to: Option<Bound>,
     /// Customers as JSON lines or CSV; without it everybody can be told.
     #[arg(long, value_name = "FILE")]
     customers: Option<PathBuf>,
@@ -97,8 +120,10 @@ struct RulesSetup {
 
 pub fn run(arguments: &ReplayArguments) -> anyhow::Result<ExitCode> {
     let file = arguments.config.clone();
-    let settings = file.map(|file| Settings::load(&Sources { file: Some(file), ..Sources::default() }));
-    let settings = settings.transpose()?;
+    // Where Kafka is may be said in the environment alone.
+    let is_configured = file.is_some() || arguments.input.is_empty();
+    let settings =
+        is_configured.then(|| Settings::load(&Sources { file, ..Sources::default() })).transpose()?;
     let configured = settings.as_ref().map(|settings| settings.rules.path.clone());
     let path = arguments.rules.clone().or(configured).unwrap_or_else(|| PathBuf::from("rules"));
     let events = settings.as_ref().map_or_else(EventSettings::default, |settings| settings.events.clone());
@@ -113,15 +138,23 @@ pub fn run(arguments: &ReplayArguments) -> anyhow::Result<ExitCode> {
             side.silences = Some(Arc::clone(&silences));
         }
     }
-    let inputs = input::open_all(&arguments.input)?;
+    let sources = match &settings {
+        Some(settings) if arguments.input.is_empty() => {
+            let from = arguments.from.clone().unwrap_or(Bound::Earliest);
+            let to = arguments.to.clone().unwrap_or(Bound::Latest);
+            stretch::sources(settings, &arguments.topic, &from, &to, |said| progress::say(&said))?
+        }
+        _ => files(&arguments.input)?,
+    };
+    let progress = Progress::new();
     let until = arguments.until.map(|time| Time::from_millis(time.as_millisecond()));
-    let mut out = io::BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    let mut out = io::BufWriter::with_capacity(1 << 16, progress.beside(io::stdout().lock()));
     match (&arguments.explain, against) {
         (Some(subject), _) => {
             let asked = Asked::parse(subject, &events.extra);
             let silences = rules.silences.clone().unwrap_or_default();
             let onlooker = Explanation::new(asked, Arc::clone(&rules.rules), silences);
-            let play = played(Play::new(&events, &[&rules], inputs, onlooker)?, until)?;
+            let play = played(Play::new(&events, &[&rules], sources, progress, onlooker)?, until)?;
             if !play.onlooker.knows_anything() {
                 bail!(
                     "none of the {} events names `{subject}`; expected an account, an order or the value of another field",
@@ -133,19 +166,26 @@ pub fn run(arguments: &ReplayArguments) -> anyhow::Result<ExitCode> {
         (None, None) => {
             let onlooker =
                 Effects { printer: Printer::new(&mut out, arguments.format), coverage: Coverage::default() };
-            let play = played(Play::new(&events, &[&rules], inputs, onlooker)?, until)?;
+            let play = played(Play::new(&events, &[&rules], sources, progress, onlooker)?, until)?;
             let Effects { mut printer, coverage } = play.onlooker;
             printer.summarize(&play.counts, &coverage)?;
         }
         (None, Some(against)) => {
             let comparison = Comparison::default();
-            let play = played(Play::new(&events, &[&rules, &against], inputs, comparison)?, until)?;
+            let play =
+                played(Play::new(&events, &[&rules, &against], sources, progress, comparison)?, until)?;
             let difference = play.onlooker.difference(&rules.rules, &against.rules);
             difference::write(&difference, &play.counts, arguments.format, &mut out)?;
         }
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The files of one replay: one shard.
+fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<Source>> {
+    let open = |path: &PathBuf| Ok(Source::new(Feed::Lines(Box::new(Lines::open(path)?)), 0));
+    paths.iter().map(open).collect()
 }
 
 fn setup(

@@ -156,7 +156,7 @@ pub async fn worker<S: Store>(
 }
 
 /// The topics that are read, the one that the group shares out first.
-fn topics(settings: &TopicSettings) -> Vec<(Topic, String)> {
+pub fn topics(settings: &TopicSettings) -> Vec<(Topic, String)> {
     let named = [
         (Topic::Orders, &settings.orders),
         (Topic::Logins, &settings.logins),

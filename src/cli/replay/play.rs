@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 
 use crate::core::engine::{Engine, Observed};
 use crate::core::event::decode::{Decoder, EventSettings, RejectReason, Scratch};
@@ -17,14 +17,8 @@ use crate::delivery::dispatch::Dispatcher;
 use crate::delivery::store::Planned;
 
 use super::RulesSetup;
-use super::input::Lines;
 use super::progress::Progress;
-
-/// The number of later lines of its topic that an event which jumps ahead is compared with.
-const COMPARED_AHEAD: usize = 10;
-
-/// There is one shard: in a replayed file each topic is one partition.
-const SHARD: u32 = 0;
+use super::source::{Pace, Reader, Source};
 
 /// Counts of what happened to the events. What is late is so for the first rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,12 +58,6 @@ pub(super) trait Onlooker {
     fn planned(&mut self, side: usize, planned: &Planned) -> anyhow::Result<()>;
 }
 
-struct Source {
-    lines: Lines,
-    newest: Time,
-    more: bool,
-}
-
 /// Rules and what they have come to know.
 struct Side {
     engine: Engine,
@@ -77,24 +65,25 @@ struct Side {
 }
 
 impl Side {
-    fn advance(&mut self, now: Time) {
-        self.engine.advance(SHARD, now);
+    fn advance(&mut self, shards: u32, now: Time) {
+        for shard in 0..shards {
+            self.engine.advance(shard, now);
+        }
         self.engine.advance_scope(now);
     }
 }
 
 pub(super) struct Play<O> {
     sources: Vec<Source>,
-    decoder: Decoder,
-    scratch: Scratch,
-    max_ahead: Span,
+    shards: u32,
+    reader: Reader,
+    pace: Pace,
     sides: Vec<Side>,
     /// Where rules look at fields of the customer.
     customers: Option<Arc<dyn Customers>>,
     pub(super) onlooker: O,
     pub(super) counts: Counts,
     now: Time,
-    newest_of_topic: [Time; Topic::ALL.len()],
     progress: Progress,
 }
 
@@ -102,16 +91,14 @@ impl<O: Onlooker> Play<O> {
     pub(super) fn new(
         events: &EventSettings,
         sides: &[&RulesSetup],
-        inputs: Vec<Lines>,
+        sources: Vec<Source>,
+        progress: Progress,
         onlooker: O,
     ) -> anyhow::Result<Self> {
-        let mut sources = Vec::new();
-        for mut lines in inputs {
-            let more = lines.advance().context("cannot read the events")?;
-            sources.push(Source { lines, newest: Time::MIN, more });
-        }
+        let shards = sources.iter().map(|source| source.shard + 1).max().unwrap_or(1);
+        let all: Vec<u32> = (0..shards).collect();
         let side = |setup: &&RulesSetup| {
-            let mut engine = Engine::new(Arc::clone(&setup.rules), &[SHARD]);
+            let mut engine = Engine::new(Arc::clone(&setup.rules), &all);
             if let Some(silences) = &setup.silences {
                 engine.silence(silences);
             }
@@ -121,11 +108,11 @@ impl<O: Onlooker> Play<O> {
             let dispatcher = Dispatcher::new(setup.notices.clone(), Arc::clone(&setup.customers));
             Side { engine, dispatcher }
         };
-        Ok(Self {
+        let mut play = Self {
             sources,
-            decoder: Decoder::new(events.clone()),
-            scratch: Scratch::default(),
-            max_ahead: events.max_ahead,
+            shards,
+            reader: Reader { decoder: Decoder::new(events.clone()), scratch: Scratch::default() },
+            pace: Pace { max_ahead: events.max_ahead, newest_of_topic: [Time::MIN; Topic::ALL.len()] },
             sides: sides.iter().map(side).collect(),
             customers: sides
                 .iter()
@@ -137,17 +124,18 @@ impl<O: Onlooker> Play<O> {
                 ..Counts::default()
             },
             now: Time::MIN,
-            newest_of_topic: [Time::MIN; Topic::ALL.len()],
-            progress: Progress::new(),
-        })
+            progress,
+        };
+        for place in 0..play.sources.len() {
+            play.move_on(place)?;
+        }
+        Ok(play)
     }
 
     pub(super) fn run(&mut self) -> anyhow::Result<()> {
         while let Some(place) = self.lowest() {
-            self.read_one(place, false)?;
-            if let Some(source) = self.sources.get_mut(place) {
-                source.more = source.lines.advance().context("cannot read the events")?;
-            }
+            self.read_one(place)?;
+            self.move_on(place)?;
             self.show_effects()?;
         }
         self.time_passes();
@@ -156,19 +144,25 @@ impl<O: Onlooker> Play<O> {
         self.show_effects()
     }
 
-    /// The source to read next: of those with unread lines the one whose newest event is oldest.
+    /// The source to read next: of those with unread events the one whose time will be lowest.
     fn lowest(&self) -> Option<usize> {
-        let unread = self.sources.iter().enumerate().filter(|(_, source)| source.more);
-        unread.min_by_key(|(_, source)| source.newest).map(|(place, _)| place)
+        let unread =
+            self.sources.iter().enumerate().filter_map(|(place, source)| Some((place, source.next?)));
+        unread.min_by_key(|(_, next)| *next).map(|(place, _)| place)
     }
 
-    /// `vouched`: the lines that follow have been looked at already and bear out the event's time.
-    fn read_one(&mut self, place: usize, vouched: bool) -> anyhow::Result<()> {
-        let others = self.sources.iter().enumerate().filter(|(other, source)| source.more && *other != place);
-        let lowest_other = others.map(|(_, source)| source.newest).min();
-        let Some(Source { lines, newest, .. }) = self.sources.get_mut(place) else { return Ok(()) };
+    fn move_on(&mut self, place: usize) -> anyhow::Result<()> {
+        let alone = self.sources.len() == 1;
+        let Some(source) = self.sources.get_mut(place) else { return Ok(()) };
+        source.advance(&mut self.reader, &self.pace, alone)
+    }
+
+    fn read_one(&mut self, place: usize) -> anyhow::Result<()> {
+        let others = self.sources.iter().enumerate().filter(|(other, _)| *other != place);
+        let lowest_other = others.filter_map(|(_, source)| source.next).min();
+        let Some(source) = self.sources.get_mut(place) else { return Ok(()) };
         let profile;
-        let mut event = match self.decoder.decode(lines.current(), &mut self.scratch) {
+        let mut event = match source.feed.decode(&mut self.reader) {
             Ok(event) => event,
             Err(reason) => {
                 self.reject(reason);
@@ -176,12 +170,12 @@ impl<O: Onlooker> Play<O> {
             }
         };
         let (time, topic) = (event.time, event.event_type.topic());
-        if !vouched && time.since(self.newest_of_topic[topic as usize]) > self.max_ahead {
-            return if self.jumps_ahead(place, time, topic)? {
+        if source.is_suspicious(time, topic, &self.pace) {
+            return if source.jumps_ahead(time, topic, &mut self.reader, &self.pace)? {
                 self.reject(RejectReason::TooFarAhead);
                 Ok(())
             } else {
-                self.read_one(place, true)
+                self.read_one(place)
             };
         }
         if let Some(customers) = &self.customers {
@@ -190,13 +184,13 @@ impl<O: Onlooker> Play<O> {
                 profile.describe(&mut event);
             }
         }
-        *newest = event.time.max(*newest);
-        let newest_of_topic = &mut self.newest_of_topic[event.event_type.topic() as usize];
-        *newest_of_topic = event.time.max(*newest_of_topic);
-        self.now = self.now.max(lowest_other.map_or(*newest, |lowest| lowest.min(*newest)));
+        source.newest = time.max(source.newest);
+        let newest_of_topic = &mut self.pace.newest_of_topic[topic as usize];
+        *newest_of_topic = time.max(*newest_of_topic);
+        self.now = self.now.max(lowest_other.map_or(source.newest, |lowest| lowest.min(source.newest)));
         self.counts.events += 1;
         for (place, side) in self.sides.iter_mut().enumerate() {
-            let observed = side.engine.observe(SHARD, &mut event, self.now);
+            let observed = side.engine.observe(source.shard, &mut event, self.now);
             if place == 0 {
                 match observed {
                     Observed::Fresh => {}
@@ -205,35 +199,14 @@ impl<O: Onlooker> Play<O> {
                 }
                 self.onlooker.event(&event, observed);
             }
-            side.engine.advance_scope(self.now);
+            side.advance(self.shards, self.now);
         }
-        self.progress.tick(self.counts.events);
+        self.progress.tick(self.counts.events, || all_progress(&self.sources));
         Ok(())
     }
 
     fn reject(&mut self, reason: RejectReason) {
         *self.counts.rejected.entry(reason.as_str()).or_default() += 1;
-    }
-
-    /// Whether the current line is an event far ahead of its topic that the next lines of the topic do not follow: it
-    /// would drag the clock along. A file has no arrival times to compare with.
-    fn jumps_ahead(&mut self, place: usize, time: Time, topic: Topic) -> anyhow::Result<bool> {
-        let Some(source) = self.sources.get_mut(place) else { return Ok(false) };
-        let (mut compared, mut ahead_of) = (0, 0);
-        let (decoder, scratch, max_ahead) = (&self.decoder, &mut self.scratch, self.max_ahead);
-        source
-            .lines
-            .look_ahead(|line| {
-                if let Ok(next) = decoder.decode(line, scratch)
-                    && next.event_type.topic() == topic
-                {
-                    compared += 1;
-                    ahead_of += usize::from(time.since(next.time) > max_ahead);
-                }
-                compared < COMPARED_AHEAD && ahead_of == compared
-            })
-            .context("cannot read the events")?;
-        Ok(compared > 0 && ahead_of == compared)
     }
 
     /// At the end of the input everything is read: time is that of the newest event.
@@ -257,7 +230,7 @@ impl<O: Onlooker> Play<O> {
 
     fn advance(&mut self) {
         for side in &mut self.sides {
-            side.advance(self.now);
+            side.advance(self.shards, self.now);
         }
     }
 
@@ -274,11 +247,23 @@ impl<O: Onlooker> Play<O> {
             if !side.engine.has_effects() {
                 continue;
             }
-            for effect in side.engine.drain_effects() {
+            let mut effects: Vec<_> = side.engine.drain_effects().collect();
+            if self.shards > 1 {
+                // What is due in several shards is decided shard by shard.
+                effects.sort_by_key(|effect| effect.at);
+            }
+            for effect in effects {
                 let planned = side.dispatcher.plan(effect);
                 self.onlooker.planned(place, &planned)?;
             }
         }
         Ok(())
     }
+}
+
+/// How much of all inputs is read, and how much there is; [`None`] where nobody knows that.
+fn all_progress(sources: &[Source]) -> Option<(u64, u64)> {
+    let each: Option<Vec<(u64, u64)>> = sources.iter().map(|source| source.feed.progress()).collect();
+    let sum = |(read, all): (u64, u64), (more, more_all): (u64, u64)| (read + more, all + more_all);
+    each.map(|each| each.into_iter().fold((0, 0), sum))
 }
