@@ -7,6 +7,7 @@
 mod generator; // the stream: accounts, orders, logins, disorder, duplicates
 mod latency; // from produce to the ticket's row
 mod measure; // what a command costs
+mod rules; // sets of rules of any size
 mod topics; // writing the stream to Kafka, and the loop that only counts
 
 use std::io::{BufWriter, Write};
@@ -57,6 +58,13 @@ enum Verb {
         figures: std::path::PathBuf,
         #[arg(last = true, required = true)]
         command: Vec<String>,
+    },
+    /// Writes a set of rules into a folder.
+    Rules {
+        #[arg(long)]
+        count: usize,
+        #[arg(long)]
+        to: std::path::PathBuf,
     },
     /// Produces at a steady rate for so long, and notes when the event that must fire a rule was handed over.
     Pace {
@@ -145,6 +153,7 @@ fn main() -> Result<()> {
         Some(Verb::Measure { core, figures, command }) => {
             measure::measure(core, &figures, &command)?;
         }
+        Some(Verb::Rules { count, to }) => rules::write(count, &to)?,
         Some(Verb::Pace { topics, per_second, warm, seconds, notes }) => {
             if per_second == 0 {
                 bail!("--per-second must be at least 1");
