@@ -263,7 +263,12 @@ impl Detect {
     pub const fn lasts(&self) -> bool {
         matches!(
             self,
-            Self::Frequency(_) | Self::Ratio(_) | Self::Flatline(_) | Self::Cardinality(_) | Self::Metric(_)
+            Self::Frequency(_)
+                | Self::Ratio(_)
+                | Self::Flatline(_)
+                | Self::Cardinality(_)
+                | Self::Metric(_)
+                | Self::Spike(_)
         )
     }
 }

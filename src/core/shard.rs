@@ -10,6 +10,7 @@ use crate::core::duplicates::Duplicates;
 use crate::core::event::{Event, Topic};
 use crate::core::incident::{self, Incidents};
 use crate::core::rule::scope::counter::ScopeCounter;
+use crate::core::rule::scope::is_summed;
 use crate::core::rule::table::Watch;
 use crate::core::rule::verdict::{Judged, Moment};
 use crate::core::rule::{Rule, RuleSet, watch_for};
@@ -33,28 +34,12 @@ pub enum Reach {
 }
 
 pub fn reach(rule: &Rule) -> Reach {
-    use crate::core::rule::Detect;
-    match &rule.detect {
-        Detect::Ratio(_) | Detect::Flatline(_) => Reach::Aggregated,
-        Detect::Any
-        | Detect::Cardinality(_)
-        | Detect::Metric(_)
-        | Detect::Reconcile(_)
-        | Detect::Spike(_)
-        | Detect::Change(_)
-        | Detect::List(_)
-        | Detect::Frequency(_)
-        | Detect::Deadline(_)
-        | Detect::Sequence(_)
-        | Detect::Correlation(_)
-        | Detect::NewTerm(_)
-        | Detect::Travel(_) => {
-            if rule.is_local() {
-                Reach::Local
-            } else {
-                Reach::Rekeyed
-            }
-        }
+    if is_summed(rule) {
+        Reach::Aggregated
+    } else if rule.is_local() {
+        Reach::Local
+    } else {
+        Reach::Rekeyed
     }
 }
 

@@ -278,6 +278,25 @@ pub enum TextField {
 }
 
 impl TextField {
+    /// Whether it has few values, each of them busy: what the platform has a list of, in contrast to what customers
+    /// bring along. Fields of the platform's own are taken for many and thin.
+    pub const fn is_few(self) -> bool {
+        matches!(
+            self,
+            Self::Kind
+                | Self::Product
+                | Self::Supplier
+                | Self::Channel
+                | Self::Region
+                | Self::Currency
+                | Self::ErrorCode
+                | Self::Category
+                | Self::GeoCountry
+                | Self::GeoRegion
+                | Self::CustomerTier
+        )
+    }
+
     pub const COUNT: usize = 31;
     pub const ALL: [Self; Self::COUNT] = [
         Self::Id,

@@ -39,6 +39,11 @@ impl WholeLimit {
         place.ok().and_then(|place| by.values.get(place)).map_or(self.default, |(_, limit)| *limit)
     }
 
+    /// The limit of a subject by the value of its field, which [`WholeLimit::field`] names.
+    pub fn at(&self, value: Symbol) -> u32 {
+        self.by.as_ref().map_or(self.default, |by| self.of_value(by, value))
+    }
+
     /// At least so many is more than this.
     #[must_use]
     pub fn plus_one(&self) -> Self {

@@ -1,5 +1,6 @@
-//! `ratio` and `flatline` over subjects that span partitions (channel, supplier, region, …): each shard counts into
+//! Rules over subjects that span partitions, few and busy (channel, supplier, region, …): each shard counts into
 //! cumulative aggregates per judging step, their owner adds them up and judges each step once every shard has passed it.
+//! `ratio` and `flatline` always, other kinds where [`is_summed`] says so.
 //!
 //! [`ScopeCounter`] is the shard's side, [`ScopeJudge`] the owner's; a [`Partial`] is all that goes from one to the other.
 
@@ -8,12 +9,15 @@ mod appearances;
 mod cells;
 pub mod counter;
 mod encoding;
+mod held;
 mod identity;
 pub mod judge;
 mod onset;
+mod part;
 mod ratio;
 mod slices;
 mod steps;
+mod summed;
 mod symptoms;
 
 use rust_decimal::Decimal;
@@ -22,11 +26,14 @@ use crate::core::effect::Subject;
 use crate::core::event::{Event, Symbol, TextField, TextSet};
 use crate::core::time::Span;
 
+use part::Part;
+
 use super::condition::Condition;
 use super::{Detect, Limit, subject_key};
 
 pub use counter::{CounterFigures, ScopeCounter};
 pub use judge::ScopeJudge;
+pub use summed::is_summed;
 
 /// The settings of a ratio rule.
 #[derive(Clone, Debug)]
@@ -78,8 +85,8 @@ impl Flatline {
 }
 
 /// What one shard has counted for one subject at one judging step: sums since the beginning, of which the newest counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Partial {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Partial<'a> {
     /// The index of the slice among the rule's groups.
     pub group: u8,
     pub subject: Symbol,
@@ -90,6 +97,8 @@ pub struct Partial {
     /// The events themselves that enter at this step.
     pub seen: u32,
     pub seen_of: u32,
+    /// What is kept of their values.
+    pub part: Option<&'a Part>,
 }
 
 /// The identity of an event's subject in one of the rule's slices; [`None`] if the event lacks a field of it. The slices

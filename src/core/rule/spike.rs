@@ -14,6 +14,7 @@ use crate::core::time::Span;
 use super::condition::Condition;
 use super::samples::Agg;
 
+pub use measure::SpikeMeasure;
 pub use watch::SpikeWatch;
 
 /// The settings of a spike rule.

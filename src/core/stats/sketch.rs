@@ -111,8 +111,9 @@ impl Sketch {
     }
 }
 
-/// Several sketches added up.
-#[derive(Clone, Debug, Default)]
+/// Several sketches added up. Its bins never become one: no more than some ten thousand exist, and what they hold is the
+/// same however it was added up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bins {
     counts: BTreeMap<i32, u64>,
 }
@@ -134,16 +135,45 @@ impl Bins {
         }
     }
 
+    /// Takes away what was added.
+    pub fn take(&mut self, bin: i32, count: u64) {
+        if let Some(held) = self.counts.get_mut(&bin) {
+            *held = held.saturating_sub(count);
+            if *held == 0 {
+                self.counts.remove(&bin);
+            }
+        }
+    }
+
     /// Takes a sketch away that was added as it is.
     pub fn take_all(&mut self, sketch: &Sketch) {
         for (bin, count) in sketch.bins() {
-            if let Some(held) = self.counts.get_mut(&bin) {
-                *held = held.saturating_sub(u64::from(count));
-                if *held == 0 {
-                    self.counts.remove(&bin);
-                }
-            }
+            self.take(bin, u64::from(count));
         }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (i32, u64)> {
+        self.counts.iter().map(|(bin, count)| (*bin, *count))
+    }
+
+    pub fn encode(&self, to: &mut Writer<'_>) {
+        to.unsigned(self.counts.len() as u64);
+        for (bin, count) in self.iter() {
+            to.signed(i64::from(bin));
+            to.unsigned(count);
+        }
+    }
+
+    pub fn decode(from: &mut Reader<'_>) -> Result<Self, CorruptState> {
+        let mut bins = Self::default();
+        for _ in 0..from.count()? {
+            let bin = i32::try_from(from.signed()?).map_err(|_| CorruptState)?;
+            if bins.counts.last_key_value().is_some_and(|(last, _)| *last >= bin) {
+                return Err(CorruptState);
+            }
+            bins.add(bin, from.unsigned()?);
+        }
+        Ok(bins)
     }
 
     /// The middle of the bin that holds the value of this rank (counted from 0 at the lowest), and of the next rank; `more`

@@ -5,7 +5,7 @@ use rust_decimal::prelude::ToPrimitive;
 
 use crate::core::event::{Event, Field, Symbol, TextField};
 use crate::core::rule::Limit;
-use crate::core::rule::samples::agg::{Agg, Asked, Room};
+use crate::core::rule::samples::agg::{Agg, Asked, Room, Tally};
 use crate::core::rule::samples::judge::{Measure, Reading};
 use crate::core::rule::samples::series::Shape;
 use crate::core::rule::samples::watched::Watched;
@@ -75,8 +75,29 @@ impl MetricMeasure {
     }
 
     /// Whether the condition asks for little, so that a window that is not whole yet proves nothing.
-    fn asks_for_little(&self) -> bool {
+    pub fn asks_for_little(&self) -> bool {
         matches!(self.bound, Bound::Below | Bound::AtMost)
+    }
+
+    /// The field that the limit depends on.
+    pub fn limit_field(&self) -> Option<TextField> {
+        self.limit.field
+    }
+
+    /// What a window came to, of a subject with this value. `whole`: whether the subject was there for all of it.
+    pub fn judge(&self, tally: Tally, limit_of: Symbol, whole: impl FnOnce() -> bool) -> Reading {
+        let limit = self.limit.at(limit_of);
+        let value = tally.value.filter(|_| tally.samples >= self.min_samples);
+        let holds =
+            value.is_some_and(|value| self.bound.holds(value, limit)) && (!self.asks_for_little() || whole());
+        let number = |number: Decimal| number.to_f64().unwrap_or(0.0) / self.unit;
+        let evidence = Evidence {
+            value: tally.value.map_or(0.0, number),
+            limit: number(limit),
+            samples: tally.samples,
+            approximate: tally.approximate,
+        };
+        Reading { holds, evidence }
     }
 }
 
@@ -113,19 +134,8 @@ impl Measure for MetricMeasure {
         let from = time - self.shape.reach;
         let asked = Asked { from, to: time, now: time, ages: self.ages, which: 0 };
         let tally = self.room.tally(&self.shape, &mut watched.series, asked);
-        let limit = self.limit.at(watched.limit_of);
-        let value = tally.value.filter(|_| tally.samples >= self.min_samples);
-        let holds = value.is_some_and(|value| self.bound.holds(value, limit))
-            && (!self.asks_for_little()
-                || watched.series.begun(&self.shape, time) + self.shape.reach <= time);
-        let number = |number: Decimal| number.to_f64().unwrap_or(0.0) / self.unit;
-        let evidence = Evidence {
-            value: tally.value.map_or(0.0, number),
-            limit: number(limit),
-            samples: tally.samples,
-            approximate: tally.approximate,
-        };
-        Reading { holds, evidence }
+        let whole = || watched.series.begun(&self.shape, time) + self.shape.reach <= time;
+        self.judge(tally, watched.limit_of, whole)
     }
 }
 

@@ -205,16 +205,7 @@ impl Room {
         }
         let sum = self.values.iter().copied().fold(totals.sum, plus);
         let squares = self.values.iter().map(|value| square(*value)).fold(totals.squares, plus);
-        let number = Decimal::from(count);
-        // n Σx² − (Σx)², in decimals: nothing is lost to rounding where amounts are of ordinary size.
-        let spread = match (number.checked_mul(squares), sum.checked_mul(sum)) {
-            (Some(squares), Some(square)) => plus(squares, -square).max(Decimal::ZERO).to_f64()?,
-            _ => {
-                let (number, sum) = (count as f64, sum.to_f64()?);
-                (number * squares.to_f64()? - sum * sum).max(0.0)
-            }
-        };
-        Decimal::from_f64(spread.sqrt() / count as f64)
+        deviation(count, sum, squares)
     }
 
     fn quantile_with(
@@ -270,18 +261,33 @@ pub fn square(value: Decimal) -> Decimal {
     value.checked_mul(value).unwrap_or(Decimal::MAX)
 }
 
-fn divide(sum: Decimal, count: u64) -> Option<Decimal> {
+/// The standard deviation of a population by its number, sum and sum of squares.
+pub fn deviation(count: u64, sum: Decimal, squares: Decimal) -> Option<Decimal> {
+    let number = Decimal::from(count);
+    // n Σx² − (Σx)², in decimals: nothing is lost to rounding where amounts are of ordinary size.
+    let spread = match (number.checked_mul(squares), sum.checked_mul(sum)) {
+        (Some(squares), Some(square)) => plus(squares, -square).max(Decimal::ZERO).to_f64()?,
+        _ => {
+            let (number, sum) = (count as f64, sum.to_f64()?);
+            (number * squares.to_f64()? - sum * sum).max(0.0)
+        }
+    };
+    Decimal::from_f64(spread.sqrt() / count as f64)
+}
+
+pub fn divide(sum: Decimal, count: u64) -> Option<Decimal> {
     sum.checked_div(Decimal::from(count))
 }
 
 /// The rank below a quantile, and how far it lies on the way to the next one.
-fn rank_of(share: Decimal, count: u64) -> Option<(u64, Decimal)> {
+pub fn rank_of(share: Decimal, count: u64) -> Option<(u64, Decimal)> {
     let position = Decimal::from(count.checked_sub(1)?).checked_mul(share)?;
     let rank = position.trunc();
     Some((rank.to_u64()?, position - rank))
 }
 
-fn quantile(sorted: &[Decimal], share: Decimal) -> Option<Decimal> {
+/// A quantile of all values, exactly.
+pub fn quantile(sorted: &[Decimal], share: Decimal) -> Option<Decimal> {
     let (rank, between) = rank_of(share, sorted.len() as u64)?;
     let low = *sorted.get(rank as usize)?;
     match sorted.get(rank as usize + 1) {

@@ -8,11 +8,14 @@ use std::collections::VecDeque;
 
 use super::Partial;
 use super::encoding::{number, read_subject, write_subject};
+use super::held::{Frame, Held};
 use super::onset::Seen;
 use super::ratio::Counts;
+use super::summed::Summed;
 use crate::core::codec::{CorruptState, Reader, Writer};
 use crate::core::effect::Subject;
 use crate::core::event::Symbol;
+use crate::core::rule::samples::Reading;
 
 /// What one shard, or all of them together, say of one step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,12 +79,21 @@ pub struct Aggregate {
     pub due: Option<i64>,
     pub unsaved: bool,
     pub saved_before: bool,
+    /// Of kinds whose windows are summed up, what they hold.
+    pub held: Option<Box<Held>>,
 }
 
 impl Aggregate {
     /// A subject without events, judged through `evaluated`, of which everything through `folded` is final.
-    pub fn new(symbol: Symbol, group: u8, fields: Subject, evaluated: i64, folded: i64) -> Self {
+    pub fn new(
+        symbol: Symbol,
+        group: u8,
+        fields: Subject,
+        (evaluated, folded): (i64, i64),
+        frame: Option<Frame>,
+    ) -> Self {
         Self {
+            held: frame.map(Held::new).map(Box::new),
             symbol,
             group,
             fields,
@@ -103,10 +115,16 @@ impl Aggregate {
 
     /// Takes what a shard says of a step, in place of what it said before. Returns whether that changes anything; what is
     /// final already does not change.
-    pub fn merge(&mut self, shard: u32, partial: Partial) -> bool {
-        let Partial { step, among, of, seen, seen_of, .. } = partial;
+    pub fn merge(&mut self, shard: u32, partial: Partial<'_>) -> bool {
+        let Partial { step, among, of, seen, seen_of, part, .. } = partial;
         if step <= self.folded {
             return false;
+        }
+        if let Some(held) = &mut self.held {
+            let changed = held.merge(shard, step, seen, part);
+            self.unsaved |= changed;
+            self.last = self.last.max(held.last_change(step));
+            return changed;
         }
         let position = self.cells.partition_point(|cell| cell.step < step);
         if self.cells.get(position).is_none_or(|cell| cell.step != step) {
@@ -169,21 +187,12 @@ impl Aggregate {
         if start > target {
             return;
         }
-        self.firing.retain(|firing| firing.from < start);
-        if let Some(last) = self.firing.last_mut() {
-            last.until = last.until.min(start);
-        }
+        self.reopen(start);
         let mut counts = self.counts(start);
         let mut cells = self.cells.iter().skip_while(|cell| cell.step <= start).peekable();
         let mut step = start;
         while step <= target {
-            let held = judgeable.holds(step) && fires(counts);
-            match self.firing.last_mut() {
-                Some(last) if held && last.until >= step => last.until = i64::MAX,
-                Some(last) if last.until == i64::MAX && !held => last.until = step,
-                _ if held => self.firing.push(Firing { from: step, until: i64::MAX }),
-                _ => {}
-            }
+            note(&mut self.firing, step, judgeable.holds(step) && fires(counts));
             let edges = [judgeable.from, judgeable.until].into_iter().flatten().filter(|edge| *edge > step);
             let next_cell = cells.peek().map(|cell| cell.step);
             let Some(next) = edges.chain(next_cell).min() else { break };
@@ -200,8 +209,43 @@ impl Aggregate {
         self.unsaved = true;
     }
 
+    /// [`Aggregate::evaluate`] by what the windows come to.
+    pub fn evaluate_summed(&mut self, target: i64, summed: &Summed) {
+        let start = self.evaluated + 1;
+        if start > target {
+            return;
+        }
+        self.reopen(start);
+        if let Some(held) = &self.held {
+            let changes = held.changes(start).into_iter().take_while(|step| *step <= target);
+            for step in std::iter::once(start).chain(changes) {
+                let reading = summed.read(&held.tallies(summed.agg, step), held.limit_of);
+                note(&mut self.firing, step, reading.holds);
+            }
+        }
+        self.evaluated = target;
+        self.unsaved = true;
+    }
+
+    /// What the windows of a step come to. For a step that is not yet final.
+    pub fn reading(&self, step: i64, summed: &Summed) -> Reading {
+        let held = self.held.as_ref();
+        held.map_or_else(Reading::default, |held| summed.read(&held.tallies(summed.agg, step), held.limit_of))
+    }
+
+    /// Forgets at which steps from here on it fires.
+    fn reopen(&mut self, start: i64) {
+        self.firing.retain(|firing| firing.from < start);
+        if let Some(last) = self.firing.last_mut() {
+            last.until = last.until.min(start);
+        }
+    }
+
     /// The next step after `evaluated` at which anything may change.
     pub fn next_change(&self, judgeable: Judgeable) -> Option<i64> {
+        if let Some(held) = &self.held {
+            return held.changes(self.evaluated).first().copied();
+        }
         let position = self.cells.partition_point(|cell| cell.step <= self.evaluated);
         let cell = self.cells.get(position).map(|cell| cell.step);
         let edges =
@@ -221,6 +265,12 @@ impl Aggregate {
 
     /// Makes final what no event can change any more, and forgets events further back than `remembered` steps.
     pub fn settle(&mut self, settled: i64, remembered: i64) {
+        if let Some(held) = &mut self.held
+            && let Some(folded) = held.settle(settled, self.evaluated)
+        {
+            self.folded = folded;
+            self.unsaved = true;
+        }
         while let Some(cell) =
             self.cells.pop_front_if(|cell| cell.step < settled && cell.step <= self.evaluated)
         {
@@ -256,13 +306,15 @@ impl Aggregate {
 
     /// Whether everything that it holds is final and over.
     pub fn is_over(&self, settled: i64) -> bool {
-        self.cells.is_empty() && self.firing.is_empty() && self.last < settled
+        let holds = self.held.as_ref().is_some_and(|held| !held.is_empty());
+        self.cells.is_empty() && !holds && self.firing.is_empty() && self.last < settled
     }
 
     pub fn bytes(&self) -> usize {
         let shards: usize =
             self.cells.iter().map(|cell| cell.shards.capacity() * size_of::<(u32, Sums)>()).sum();
         size_of::<Self>()
+            + self.held.as_ref().map_or(0, |held| held.bytes())
             + shards
             + self.cells.capacity() * size_of::<Cell>()
             + self.recent.capacity() * size_of::<Seen>()
@@ -300,11 +352,14 @@ impl Aggregate {
             writer.signed(firing.from);
             writer.signed(firing.until);
         }
+        if let Some(held) = &self.held {
+            held.write(writer);
+        }
     }
 
-    pub fn read(symbol: Symbol, reader: &mut Reader<'_>) -> Result<Self, CorruptState> {
+    pub fn read(symbol: Symbol, frame: Option<Frame>, reader: &mut Reader<'_>) -> Result<Self, CorruptState> {
         let group = u8::try_from(reader.unsigned()?).map_err(|_| CorruptState)?;
-        let mut aggregate = Self::new(symbol, group, read_subject(reader)?, 0, 0);
+        let mut aggregate = Self::new(symbol, group, read_subject(reader)?, (0, 0), None);
         let started = reader.unsigned()? == 1;
         aggregate.first = Some(reader.signed()?).filter(|_| started);
         aggregate.last = reader.signed()?;
@@ -335,8 +390,19 @@ impl Aggregate {
         for _ in 0..reader.count()? {
             aggregate.firing.push(Firing { from: reader.signed()?, until: reader.signed()? });
         }
+        aggregate.held = frame.map(|frame| Held::read(frame, reader)).transpose()?.map(Box::new);
         aggregate.unsaved = false;
         aggregate.saved_before = true;
         Ok(aggregate)
+    }
+}
+
+/// Notes whether it fires at a step, after all steps before it.
+fn note(firing: &mut Vec<Firing>, step: i64, fires: bool) {
+    match firing.last_mut() {
+        Some(last) if fires && last.until >= step => last.until = i64::MAX,
+        Some(last) if last.until == i64::MAX && !fires => last.until = step,
+        _ if fires => firing.push(Firing { from: step, until: i64::MAX }),
+        _ => {}
     }
 }

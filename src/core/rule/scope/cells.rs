@@ -4,11 +4,14 @@
 //! differences up to there. So an event that comes late is put in its place at the cost of one that comes in time, and
 //! the differences of several shards add up to those of all.
 
+use rust_decimal::Decimal;
+
 use super::encoding::number;
+use super::part::{Keeps, Part};
 use crate::core::codec::{CorruptState, Reader, Writer};
 
 /// What changes at one step.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cell {
     pub step: i64,
     pub among: i32,
@@ -16,6 +19,8 @@ pub struct Cell {
     /// The events themselves (not their distinct values) that enter here, which show when trouble began.
     pub seen: u32,
     pub seen_of: u32,
+    /// What is kept of their values, where the rule asks for it.
+    pub part: Option<Box<Part>>,
     /// Changed since it was last handed to the owner of the aggregates.
     unsent: bool,
 }
@@ -33,6 +38,16 @@ impl Cells {
         }
     }
 
+    /// Counts an event by its value.
+    pub fn sample(&mut self, step: i64, keeps: Keeps, value: Decimal) {
+        let Some(cell) = self.at(step) else { return };
+        cell.seen += 1;
+        match &mut cell.part {
+            Some(part) => part.add(value),
+            empty => *empty = keeps.first(value).map(Box::new),
+        }
+    }
+
     /// Counts one more among (and of) those that the windows from `entry` until before `exit` hold.
     pub fn count(&mut self, entry: i64, exit: i64, among: i32, of: i32) {
         for (step, sign) in [(entry, 1), (exit, -1)] {
@@ -44,7 +59,10 @@ impl Cells {
     }
 
     fn at(&mut self, step: i64) -> Option<&mut Cell> {
-        let position = self.0.partition_point(|cell| cell.step < step);
+        // Events mostly come in the order of their times.
+        let is_last = self.0.last().is_some_and(|cell| cell.step == step);
+        let position =
+            if is_last { self.0.len() - 1 } else { self.0.partition_point(|cell| cell.step < step) };
         if self.0.get(position).is_none_or(|cell| cell.step != step) {
             self.0.insert(position, Cell { step, ..Cell::default() });
         }
@@ -72,7 +90,9 @@ impl Cells {
     }
 
     pub fn bytes(&self) -> usize {
-        self.0.capacity() * size_of::<Cell>()
+        let parts = self.0.iter().filter_map(|cell| cell.part.as_deref());
+        let parts: usize = parts.map(|part| size_of::<Part>() + part.heap_bytes()).sum();
+        parts + self.0.capacity() * size_of::<Cell>()
     }
 
     pub fn write(&self, writer: &mut Writer<'_>) {
@@ -84,16 +104,21 @@ impl Cells {
             for count in [cell.among.into(), cell.of.into(), cell.seen.into(), cell.seen_of.into()] {
                 writer.signed(count);
             }
+            if let Some(part) = &cell.part {
+                part.write(writer);
+            }
         }
     }
 
     /// Everything that is read back counts as not yet sent: sending a sum twice changes nothing.
-    pub fn read(reader: &mut Reader<'_>) -> Result<Self, CorruptState> {
+    pub fn read(keeps: Keeps, reader: &mut Reader<'_>) -> Result<Self, CorruptState> {
         let mut step = 0i64;
         let cells = (0..reader.count()?).map(|_| {
             step = step.checked_add(reader.signed()?).ok_or(CorruptState)?;
             let (among, of) = (number(reader)?, number(reader)?);
-            Ok(Cell { step, among, of, seen: number(reader)?, seen_of: number(reader)?, unsent: true })
+            let (seen, seen_of) = (number(reader)?, number(reader)?);
+            let part = Part::read(keeps, reader)?.map(Box::new);
+            Ok(Cell { step, among, of, seen, seen_of, part, unsent: true })
         });
         cells.collect::<Result<_, _>>().map(Self)
     }

@@ -2,12 +2,15 @@
 //! to the owner of the aggregates.
 
 use hashbrown::HashMap;
+use rust_decimal::Decimal;
 
 use super::appearances::Appearances;
 use super::cells::Cells;
 use super::encoding::{key, open, parse_key, read_subject, start, write_subject};
 use super::identity::SymbolHash;
+use super::part::Keeps;
 use super::steps::Steps;
+use super::summed::Sampling;
 use super::symptoms::Symptoms;
 use super::{Expected, Partial, edge_of, slice_key, subject_fields};
 use crate::core::codec::{CorruptState, Sink};
@@ -15,7 +18,7 @@ use crate::core::effect::Subject;
 use crate::core::event::{Event, Facts, Symbol, TextField, TypeSet};
 use crate::core::rule::condition::Condition;
 use crate::core::rule::verdict::Moment;
-use crate::core::rule::{Detect, Rule};
+use crate::core::rule::{Detect, Rule, cardinality, metric};
 use crate::core::time::{Span, Time};
 
 /// More subjects than this are not counted in a slice, and that is counted.
@@ -60,6 +63,8 @@ struct Counted {
     among: Condition,
     of: Condition,
     distinct: Option<TextField>,
+    /// Of the kinds that are summed beside `ratio` and `flatline`.
+    sampling: Option<Sampling>,
     /// Only these values, where a rule lists what it expects.
     listed: Option<Vec<Symbol>>,
 }
@@ -110,12 +115,19 @@ impl ScopeCounter {
                 };
                 (flatline.window, Condition::Always, Condition::Never, None, listed)
             }
+            Detect::Frequency(detect) => (detect.window, detect.count.clone(), Condition::Never, None, None),
+            Detect::Spike(detect) => (detect.window, detect.count.clone(), Condition::Never, None, None),
+            Detect::Metric(metric::Metric { window, .. })
+            | Detect::Cardinality(cardinality::Cardinality { window, .. }) => {
+                (*window, Condition::Always, Condition::Never, None, None)
+            }
             _ => return None,
         };
+        let sampling = Sampling::new(rule);
         let steps = Steps::new(window, edge_of(&rule.detect));
         let types = rule.topics.and(rule.filter.types()).and(among.types());
         Some(Self {
-            counted: Counted { types, filter: rule.filter.clone(), among, of, distinct, listed },
+            counted: Counted { types, filter: rule.filter.clone(), among, of, distinct, sampling, listed },
             groups: rule.groups.clone(),
             steps,
             symptoms_kept: steps.time(steps.lookback()).since(steps.time(0))
@@ -158,7 +170,13 @@ impl ScopeCounter {
             Some(Symbol::MISSING) => return &self.touched,
             account => account,
         };
-        let of = self.counted.of.holds(event);
+        let (value, of) = match &self.counted.sampling {
+            None => (None, self.counted.of.holds(event)),
+            Some(sampling) => match sampling.value(event) {
+                None => return &self.touched,
+                Some(value) => (Some((sampling.keeps, value)), sampling.is_symptom(event, value)),
+            },
+        };
         for group in 0..self.groups.len() {
             let Some(symbol) = slice_key(&self.groups, group, event) else {
                 self.figures.without_subject += 1;
@@ -168,7 +186,10 @@ impl ScopeCounter {
                 self.figures.beyond_bound += 1;
                 continue;
             };
-            self.count(index, symbol, account, entry, of);
+            match value {
+                Some((keeps, value)) => self.sample(index, entry, keeps, value),
+                None => self.count(index, symbol, account, entry, of),
+            }
             if of {
                 self.touched.push(symbol);
             }
@@ -212,6 +233,21 @@ impl ScopeCounter {
         index
     }
 
+    fn sample(&mut self, index: u32, entry: i64, keeps: Keeps, value: Decimal) {
+        let Some(Some(slot)) = self.slots.get_mut(index as usize) else { return };
+        slot.cells.sample(entry, keeps, value);
+        self.note_change(index);
+    }
+
+    fn note_change(&mut self, index: u32) {
+        let Some(Some(slot)) = self.slots.get_mut(index as usize) else { return };
+        slot.unsaved = true;
+        if !slot.unsent {
+            slot.unsent = true;
+            self.unsent.push(index);
+        }
+    }
+
     fn count(&mut self, index: u32, symbol: Symbol, account: Option<Symbol>, entry: i64, of: bool) {
         let Some(Some(slot)) = self.slots.get_mut(index as usize) else { return };
         slot.cells.see(entry, of);
@@ -227,16 +263,12 @@ impl ScopeCounter {
             }
             _ => slot.cells.count(entry, self.steps.exit(entry), 1, i32::from(of)),
         }
-        slot.unsaved = true;
-        if !slot.unsent {
-            slot.unsent = true;
-            self.unsent.push(index);
-        }
+        self.note_change(index);
     }
 
     /// Hands out the sums that changed since the last call, each with its subject. They are cumulative: the newest
     /// replaces what was sent before.
-    pub fn flush(&mut self, sink: &mut dyn FnMut(&Subject, Partial)) {
+    pub fn flush(&mut self, sink: &mut dyn FnMut(&Subject, Partial<'_>)) {
         for index in self.unsent.drain(..) {
             let Some(Some(slot)) = self.slots.get_mut(index as usize) else { continue };
             slot.unsent = false;
@@ -244,7 +276,8 @@ impl ScopeCounter {
             slot.cells.send(|cell| {
                 let (step, among, of) = (cell.step, cell.among, cell.of);
                 let (seen, seen_of) = (cell.seen, cell.seen_of);
-                sink(fields, Partial { group, subject, step, among, of, seen, seen_of });
+                let part = cell.part.as_deref();
+                sink(fields, Partial { group, subject, step, among, of, seen, seen_of, part });
             });
             slot.cells.forget_before(self.settled);
         }
@@ -326,7 +359,8 @@ impl ScopeCounter {
                 let mut reader = open(value)?;
                 let group = u8::try_from(reader.unsigned()?).map_err(|_| CorruptState)?;
                 let (symbol, fields) = (Symbol(number), read_subject(&mut reader)?);
-                let cells = Cells::read(&mut reader)?;
+                let keeps = self.counted.sampling.as_ref().map_or(Keeps::Nothing, |sampling| sampling.keeps);
+                let cells = Cells::read(keeps, &mut reader)?;
                 reader.end()?;
                 let slot =
                     Slot { symbol, group, fields, cells, unsent: true, unsaved: false, saved_before: true };

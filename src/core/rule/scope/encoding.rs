@@ -1,6 +1,7 @@
 //! The stored form of this module's state: what the codec of the core lacks, and a version byte in front of every value.
 
 use compact_str::CompactString;
+use rust_decimal::Decimal;
 
 use crate::core::codec::{CorruptState, Reader, Writer};
 use crate::core::effect::Subject;
@@ -25,6 +26,14 @@ pub fn open(value: &[u8]) -> Result<Reader<'_>, CorruptState> {
 /// Reads a number that fits the type that it was written from.
 pub fn number<T: TryFrom<i64>>(reader: &mut Reader<'_>) -> Result<T, CorruptState> {
     T::try_from(reader.signed()?).map_err(|_| CorruptState)
+}
+
+pub fn write_decimal(writer: &mut Writer<'_>, value: Decimal) {
+    writer.0.extend_from_slice(&value.serialize());
+}
+
+pub fn read_decimal(reader: &mut Reader<'_>) -> Result<Decimal, CorruptState> {
+    reader.bytes().map(Decimal::deserialize)
 }
 
 pub fn write_bytes(writer: &mut Writer<'_>, bytes: &[u8]) {

@@ -17,6 +17,7 @@ use super::identity::SymbolHash;
 use super::ratio::Test;
 use super::slices::{Chosen, Selection, Spans, State, View, select};
 use super::steps::Steps;
+use super::summed::Summed;
 use super::{Expected, Partial, edge_of, in_group, key_of};
 use crate::core::effect::Subject;
 use crate::core::event::{Symbol, TextField};
@@ -85,13 +86,15 @@ struct Outcome {
 impl ScopeJudge {
     /// [`None`] for a rule of another kind.
     pub fn new(rule: &Rule) -> Option<Self> {
-        let test = Test::new(&rule.detect)?;
-        let (window, listed) = match &rule.detect {
-            Detect::Ratio(ratio) => (ratio.window, None),
-            Detect::Flatline(flatline) => (flatline.window, Some(&flatline.expect)),
+        let test = Test::new(rule)?;
+        let (steps, listed) = match (&rule.detect, test.summed()) {
+            (_, Some(summed)) => (summed.frame.steps, None),
+            (Detect::Ratio(ratio), _) => (Steps::new(ratio.window, edge_of(&rule.detect)), None),
+            (Detect::Flatline(flatline), _) => {
+                (Steps::new(flatline.window, edge_of(&rule.detect)), Some(&flatline.expect))
+            }
             _ => return None,
         };
-        let steps = Steps::new(window, edge_of(&rule.detect));
         let everything = rule.groups.iter().any(Vec::is_empty);
         let expectation = match listed {
             None => Expectation::Nothing,
@@ -100,7 +103,8 @@ impl ScopeJudge {
             }
             Some(_) => Expectation::Listed,
         };
-        let grace = if expectation == Expectation::Nothing { Span::ZERO } else { rule.grace };
+        let awaits = expectation != Expectation::Nothing || test.summed().is_some_and(Summed::awaits);
+        let grace = if awaits { rule.grace } else { Span::ZERO };
         let mut judge = Self {
             test,
             groups: rule.groups.clone(),
@@ -146,7 +150,7 @@ impl ScopeJudge {
     }
 
     /// Takes what a shard says of a subject at a step, in place of what it said before.
-    pub fn merge(&mut self, shard: u32, fields: &Subject, partial: Partial) {
+    pub fn merge(&mut self, shard: u32, fields: &Subject, partial: Partial<'_>) {
         if !self.subjects.contains_key(&partial.subject) {
             if self.expectation == Expectation::Listed && !self.groups.iter().any(Vec::is_empty) {
                 return;
@@ -173,8 +177,9 @@ impl ScopeJudge {
     }
 
     fn register(&mut self, symbol: Symbol, group: u8, fields: &Subject, evaluated: i64) {
-        let mut aggregate =
-            Aggregate::new(symbol, group, fields.clone(), evaluated, self.settled.saturating_sub(1));
+        let known = (evaluated, self.settled.saturating_sub(1));
+        let frame = self.test.summed().map(|summed| summed.frame);
+        let mut aggregate = Aggregate::new(symbol, group, fields.clone(), known, frame);
         self.place(&mut aggregate);
         self.subjects.insert(symbol, aggregate);
     }
@@ -183,6 +188,13 @@ impl ScopeJudge {
     fn place(&self, aggregate: &mut Aggregate) {
         let Some(group) = self.groups.get(usize::from(aggregate.group)) else { return };
         aggregate.limit = self.test.limit_of(group, &aggregate.fields);
+        if let (Some(held), Some(field)) =
+            (&mut aggregate.held, self.test.summed().and_then(Summed::limit_field))
+        {
+            let place = group.iter().position(|name| *name == field);
+            let value = place.and_then(|place| aggregate.fields.0.get(place));
+            held.limit_of = value.map_or(Symbol::MISSING, |(_, value)| Symbol::of(value));
+        }
         let mut wider: Vec<(usize, Symbol)> = Vec::new();
         for (index, other) in (0u8..).zip(&self.groups) {
             if other.len() >= group.len() || !other.iter().all(|field| group.contains(field)) {
@@ -264,7 +276,10 @@ impl ScopeJudge {
             aggregate.due = None;
             let judgeable = self.judgeable(&aggregate);
             let limit = aggregate.limit;
-            aggregate.evaluate(target, judgeable, |counts| self.test.fires(limit, counts));
+            match self.test.summed() {
+                Some(summed) => aggregate.evaluate_summed(target, summed),
+                None => aggregate.evaluate(target, judgeable, |counts| self.test.fires(limit, counts)),
+            }
             if aggregate.has_fired() {
                 self.firing.insert(symbol);
             }
@@ -319,8 +334,13 @@ impl ScopeJudge {
         }
         for subject in now.found.iter().copied().filter(|subject| !before.found.contains(subject)) {
             if let Some(aggregate) = self.subjects.get(&subject) {
-                let counts = aggregate.counts(now.step);
-                let evidence = self.test.evidence(aggregate.limit, counts, self.steps.approximate());
+                let evidence = match self.test.summed() {
+                    Some(summed) => aggregate.reading(now.step, summed).evidence,
+                    None => {
+                        let counts = aggregate.counts(now.step);
+                        self.test.evidence(aggregate.limit, counts, self.steps.approximate())
+                    }
+                };
                 push(subject, Verdict::Found { since: time, evidence });
             }
         }
@@ -328,10 +348,16 @@ impl ScopeJudge {
             push(subject, Verdict::Joined { into, at: time });
         }
         for subject in now.ended.iter().copied().filter(|subject| !before.ended.contains(subject)) {
-            let aggregate = self.subjects.get(&subject);
             let healthy =
-                aggregate.is_some_and(|aggregate| self.test.shows_health(aggregate.counts(now.step)));
+                self.subjects.get(&subject).is_some_and(|aggregate| self.shows_health(aggregate, now.step));
             push(subject, Verdict::Cleared { at: time, healthy });
+        }
+    }
+
+    fn shows_health(&self, aggregate: &Aggregate, step: i64) -> bool {
+        match self.test.summed() {
+            Some(summed) => summed.shows_health(&aggregate.reading(step, summed)),
+            None => self.test.shows_health(aggregate.counts(step)),
         }
     }
 

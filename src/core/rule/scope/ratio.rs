@@ -5,11 +5,12 @@ use rust_decimal::prelude::ToPrimitive;
 
 use super::onset::Background;
 use super::slices::{Health, Rest};
+use super::summed::Summed;
 use super::{Flatline, Ratio, Side};
 use crate::core::effect::Subject;
 use crate::core::event::TextField;
 use crate::core::rule::verdict::Evidence;
-use crate::core::rule::{Detect, Limit};
+use crate::core::rule::{Detect, Limit, Rule};
 use crate::core::stats::bounds::CriticalCounts;
 
 /// What a window holds.
@@ -27,11 +28,13 @@ impl Counts {
 }
 
 /// The test of a rule.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Test {
     Share(ShareTest),
     /// Fewer than so many.
     Silence(i64),
+    /// What the windows come to, not how many of how many.
+    Summed(Box<Summed>),
 }
 
 #[derive(Clone, Debug)]
@@ -53,11 +56,18 @@ struct ShareLimit {
 
 impl Test {
     /// [`None`] for a rule of another kind.
-    pub fn new(detect: &Detect) -> Option<Self> {
-        match detect {
+    pub fn new(rule: &Rule) -> Option<Self> {
+        match &rule.detect {
             Detect::Ratio(ratio) => Some(Self::Share(ShareTest::new(ratio))),
             Detect::Flatline(Flatline { fewer_than, .. }) => Some(Self::Silence(i64::from(*fewer_than))),
-            _ => None,
+            _ => Summed::new(rule).map(Box::new).map(Self::Summed),
+        }
+    }
+
+    pub fn summed(&self) -> Option<&Summed> {
+        match self {
+            Self::Summed(summed) => Some(summed),
+            Self::Share(_) | Self::Silence(_) => None,
         }
     }
 
@@ -75,6 +85,7 @@ impl Test {
         match self {
             Self::Share(share) => share.fires(limit, counts),
             Self::Silence(fewer_than) => counts.among < *fewer_than,
+            Self::Summed(_) => false,
         }
     }
 
@@ -82,7 +93,7 @@ impl Test {
     pub fn lingers(&self, limit: usize, counts: Counts) -> bool {
         match self {
             Self::Share(share) => share.is_beyond(limit, counts),
-            Self::Silence(_) => false,
+            Self::Silence(_) | Self::Summed(_) => false,
         }
     }
 
@@ -91,6 +102,7 @@ impl Test {
         match self {
             Self::Share(share) => counts.among >= share.min_samples,
             Self::Silence(fewer_than) => counts.among >= *fewer_than,
+            Self::Summed(_) => false,
         }
     }
 
@@ -99,6 +111,8 @@ impl Test {
         match self {
             Self::Share(share) => share.side == Side::Below,
             Self::Silence(_) => true,
+            // It knows by itself when its windows are whole.
+            Self::Summed(_) => false,
         }
     }
 
@@ -151,6 +165,7 @@ impl Test {
                 (counts.of as f64 / counts.among.max(1) as f64, limit)
             }
             Self::Silence(fewer_than) => (counts.among as f64, *fewer_than as f64),
+            Self::Summed(_) => (0.0, 0.0),
         };
         Evidence { value, limit, samples: counts.among.max(0) as u64, approximate }
     }

@@ -7,4 +7,5 @@ mod model;
 mod properties;
 mod ratio;
 mod slices;
+mod summed;
 mod support;

@@ -4,7 +4,7 @@ use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 
 use crate::core::event::{Event, Symbol};
-use crate::core::rule::samples::agg::{Agg, Asked, Room};
+use crate::core::rule::samples::agg::{Agg, Asked, Room, Tally};
 use crate::core::rule::samples::judge::{Measure, Reading};
 use crate::core::rule::samples::series::Shape;
 use crate::core::rule::samples::watched::Watched;
@@ -56,6 +56,35 @@ impl SpikeMeasure {
             Direction::Up | Direction::Down | Direction::Both => None,
         }
     }
+
+    /// What the two windows came to. `whole`: whether the subject was there for all of both.
+    pub fn judge(&self, current: Tally, reference: Tally, whole: impl FnOnce() -> bool) -> Reading {
+        // Of what is counted there is none, of values there is nothing to say.
+        let none = self.shape.agg.is_amount().then_some(Decimal::ZERO);
+        let (value, usual) = (current.value.or(none), reference.value.or(none));
+        let enough =
+            current.samples >= self.min_current && reference.samples >= self.min_reference && whole();
+        let beyond = match (value, usual) {
+            (Some(value), Some(usual)) if enough => self.beyond(value, usual),
+            _ => None,
+        };
+        let number = |number: Option<Decimal>| number.and_then(|number| number.to_f64()).unwrap_or(0.0);
+        let share = number(Some(self.rate.0)) / number(Some(self.rate.1));
+        let (usual, height) = (number(usual) * share, number(Some(self.height)));
+        let falls = beyond == Some(Direction::Down) || self.direction == Direction::Down;
+        let evidence = Evidence {
+            value: number(value),
+            limit: if falls { usual / height } else { usual * height },
+            samples: current.samples + reference.samples,
+            approximate: current.approximate || reference.approximate,
+        };
+        Reading { holds: beyond.is_some(), evidence }
+    }
+
+    /// Whether it can become true because nothing more happens.
+    pub fn finds_falls(&self) -> bool {
+        self.direction != Direction::Up
+    }
 }
 
 impl Measure for SpikeMeasure {
@@ -90,26 +119,7 @@ impl Measure for SpikeMeasure {
         let series = &mut watched.series;
         let current = self.room.tally(&self.shape, series, asked(begins, time, 0));
         let reference = self.room.tally(&self.shape, series, asked(time - self.shape.reach, begins, 1));
-        // Of what is counted there is none, of values there is nothing to say.
-        let none = self.shape.agg.is_amount().then_some(Decimal::ZERO);
-        let (value, usual) = (current.value.or(none), reference.value.or(none));
-        let enough = current.samples >= self.min_current
-            && reference.samples >= self.min_reference
-            && series.begun(&self.shape, time) + self.shape.reach <= time;
-        let beyond = match (value, usual) {
-            (Some(value), Some(usual)) if enough => self.beyond(value, usual),
-            _ => None,
-        };
-        let number = |number: Option<Decimal>| number.and_then(|number| number.to_f64()).unwrap_or(0.0);
-        let share = number(Some(self.rate.0)) / number(Some(self.rate.1));
-        let (usual, height) = (number(usual) * share, number(Some(self.height)));
-        let falls = beyond == Some(Direction::Down) || self.direction == Direction::Down;
-        let evidence = Evidence {
-            value: number(value),
-            limit: if falls { usual / height } else { usual * height },
-            samples: current.samples + reference.samples,
-            approximate: current.approximate || reference.approximate,
-        };
-        Reading { holds: beyond.is_some(), evidence }
+        let whole = || watched.series.begun(&self.shape, time) + self.shape.reach <= time;
+        self.judge(current, reference, whole)
     }
 }

@@ -43,7 +43,11 @@ impl ScopeJudge {
         let mut reader = open(value)?;
         match tag {
             SUBJECT => {
-                let mut aggregate = Aggregate::read(Symbol(number), &mut reader)?;
+                let mut aggregate = Aggregate::read(
+                    Symbol(number),
+                    self.test.summed().map(|summed| summed.frame),
+                    &mut reader,
+                )?;
                 self.place(&mut aggregate);
                 if aggregate.has_fired() {
                     self.firing.insert(aggregate.symbol);

@@ -16,6 +16,8 @@ impl ScopeJudge {
         let step = self.steps.passed(since);
         Some(match self.test.share_limit(aggregate.limit) {
             Some(background) => self.steps.before(self.onset(aggregate, step, background)),
+            // All that a window counts has a part in what it comes to.
+            None if self.test.summed().is_some() => self.steps.time(step - self.steps.window()),
             None => {
                 let last = aggregate.seen().rev().find(|seen| seen.step <= step);
                 self.steps.time(last.map_or(step - self.steps.window(), |seen| seen.step))
@@ -25,6 +27,12 @@ impl ScopeJudge {
 
     fn onset(&self, aggregate: &Aggregate, step: i64, background: Background) -> i64 {
         onset(aggregate.seen(), step, self.steps, background)
+    }
+
+    /// The last step that was judged.
+    #[cfg(test)]
+    pub fn last_judged(&self) -> Time {
+        self.judged.map_or(Time::MIN, |judged| self.steps.time(judged))
     }
 
     /// The fields of a subject with their values; [`None`] if it is not known (any more).

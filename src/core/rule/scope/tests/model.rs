@@ -36,14 +36,8 @@ pub fn findings(rule: &Rule, orders: &[Order], step: Span, end: Time) -> Vec<(Ti
         Detect::Flatline(flatline) => (flatline.window, false),
         _ => unreachable!("only rules over partitions"),
     };
-    let mut model = Model {
-        rule,
-        test: Test::new(&rule.detect).unwrap(),
-        window,
-        step,
-        distinct,
-        subjects: BTreeMap::new(),
-    };
+    let mut model =
+        Model { rule, test: Test::new(rule).unwrap(), window, step, distinct, subjects: BTreeMap::new() };
     for order in orders {
         model.add(&order.event());
     }

@@ -122,16 +122,27 @@ impl World {
     }
 
     pub fn observe(&mut self, order: &Order, settled: Time, late: bool) -> Vec<Symbol> {
-        let shard = order.account as usize % self.counters.len();
-        let moment = Moment { settled, now: Time::from_millis(order.millis), late };
-        self.counters[shard].observe(&order.event(), moment).to_vec()
+        self.observe_event(order.account, &order.event(), settled, late)
+    }
+
+    /// Takes an event of an account.
+    pub fn observe_event(
+        &mut self,
+        account: u32,
+        event: &Event<'_>,
+        settled: Time,
+        late: bool,
+    ) -> Vec<Symbol> {
+        let shard = account as usize % self.counters.len();
+        let moment = Moment { settled, now: event.time, late };
+        self.counters[shard].observe(event, moment).to_vec()
     }
 
     /// Everything is handed over and judged.
     pub fn judge(&mut self, passed: Time, settled: Time) {
         for (shard, counter) in (0u32..).zip(&mut self.counters) {
             let judge = &mut self.judge;
-            counter.flush(&mut |fields: &Subject, partial: Partial| judge.merge(shard, fields, partial));
+            counter.flush(&mut |fields: &Subject, partial: Partial<'_>| judge.merge(shard, fields, partial));
             counter.sweep(Moment { settled, now: passed, late: false });
         }
         self.judge.judge(passed, settled, &mut self.said);
