@@ -11,6 +11,7 @@ mod schema;
 mod score;
 mod selection;
 mod setup;
+mod shadow;
 mod simulate;
 mod status;
 mod test;
@@ -45,6 +46,7 @@ enum Verb {
     Schema(schema::Arguments),
     #[command(hide = true)]
     Score(score::Arguments),
+    Shadow(shadow::Arguments),
     Simulate(simulate::Arguments),
     Status(status::Arguments),
     Test(test::TestArguments),
@@ -64,6 +66,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Verb::Run(arguments) => run::run(&arguments),
         Verb::Schema(arguments) => schema::run(&arguments),
         Verb::Score(arguments) => score::run(&arguments),
+        Verb::Shadow(arguments) => shadow::run(&arguments),
         Verb::Simulate(arguments) => simulate::run(&arguments),
         Verb::Status(arguments) => status::run(&arguments),
         Verb::Test(arguments) => test::run(&arguments),

@@ -1,5 +1,6 @@
 //! `forewarn replay`: recorded events through the engine of production, on virtual time.
 
+mod by_rule;
 mod compare;
 mod coverage;
 mod difference;
@@ -32,6 +33,7 @@ use crate::delivery::store::Planned;
 use crate::edge::customers::CustomerFile;
 use crate::edge::kafka::Bound;
 use crate::settings::{Settings, Sources};
+use by_rule::ByRule;
 use compare::Comparison;
 use coverage::Coverage;
 use explain::{Asked, Explanation};
@@ -164,11 +166,14 @@ pub fn run(arguments: &ReplayArguments) -> anyhow::Result<ExitCode> {
             explain::write(&play.onlooker, &play.counts, arguments.format, &mut out)?;
         }
         (None, None) => {
-            let onlooker =
-                Effects { printer: Printer::new(&mut out, arguments.format), coverage: Coverage::default() };
+            let onlooker = Effects {
+                printer: Printer::new(&mut out, arguments.format),
+                coverage: Coverage::default(),
+                by_rule: ByRule::default(),
+            };
             let play = played(Play::new(&events, &[&rules], sources, progress, onlooker)?, until)?;
-            let Effects { mut printer, coverage } = play.onlooker;
-            printer.summarize(&play.counts, &coverage)?;
+            let Effects { mut printer, coverage, by_rule } = play.onlooker;
+            printer.summarize(&play.counts, &coverage, &by_rule, &rules.rules)?;
         }
         (None, Some(against)) => {
             let comparison = Comparison::default();
@@ -228,15 +233,18 @@ fn played<O: Onlooker>(mut play: Play<O>, until: Option<Time>) -> anyhow::Result
 struct Effects<W> {
     printer: Printer<W>,
     coverage: Coverage,
+    by_rule: ByRule,
 }
 
 impl<W: Write> Onlooker for Effects<W> {
     fn event(&mut self, event: &Event<'_>, observed: Observed) {
         self.coverage.event(event, observed);
+        self.by_rule.event(event, observed);
     }
 
     fn planned(&mut self, _side: usize, planned: &Planned) -> anyhow::Result<()> {
         self.coverage.planned(planned);
+        self.by_rule.planned(planned);
         Ok(self.printer.print(planned)?)
     }
 }

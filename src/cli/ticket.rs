@@ -34,7 +34,8 @@ enum Action {
     #[command(after_help = "Examples:
   forewarn ticket list -c forewarn.toml
   forewarn ticket list -c forewarn.toml --state open --since 24h
-  forewarn ticket list -c forewarn.toml --order o1234 --format json")]
+  forewarn ticket list -c forewarn.toml --order o1234 --format json
+  forewarn ticket list -c forewarn.toml --shadow --since 7d")]
     List(ListArguments),
     /// Show one ticket: evidence, customers affected, what they were told, every step
     #[command(after_help = "Examples:
@@ -81,6 +82,9 @@ struct ListArguments {
     /// Only tickets opened since: a time as 2026-10-01T08:00:00Z, or how long ago as 90m, 2h, 7d
     #[arg(long, value_name = "TIME|SPAN", value_parser = parse_since)]
     since: Option<Since>,
+    /// Tickets of rules in the shadow, in place of those that staff see
+    #[arg(long)]
+    shadow: bool,
     /// At most so many
     #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     limit: u32,
@@ -142,12 +146,12 @@ impl State {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Since {
+pub(super) enum Since {
     At(Time),
     Ago(Span),
 }
 
-fn parse_since(text: &str) -> Result<Since, String> {
+pub(super) fn parse_since(text: &str) -> Result<Since, String> {
     if let Ok(timestamp) = text.parse::<jiff::Timestamp>() {
         return Ok(Since::At(Time::from_millis(timestamp.as_millisecond())));
     }
@@ -210,6 +214,7 @@ async fn list(arguments: &ListArguments) -> anyhow::Result<String> {
         order: arguments.order.clone(),
         state: arguments.state.map(|state| state.as_str().to_owned()),
         since,
+        shadow: arguments.shadow,
         limit: arguments.limit,
     };
     let tickets = desk.store.tickets(&filter).await?;

@@ -91,8 +91,14 @@ pub enum EffectKind {
     Ticket { revision: u32, step: TicketStep, snapshot: TicketSnapshot },
     /// An account is touched by the incident, whether or not it is told.
     Affected { account_id: CompactString, facts: Box<Facts> },
-    /// An account must be told.
-    Notice { account_id: CompactString, stage: Stage, template: CompactString, facts: Box<Facts> },
+    /// An account must be told. `shadow`: it would have to be, were the rule not in the shadow.
+    Notice {
+        account_id: CompactString,
+        stage: Stage,
+        template: CompactString,
+        facts: Box<Facts>,
+        shadow: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -100,7 +100,7 @@ impl Dispatcher {
 
     /// Takes up what the store knows, after a restart and before the first effect.
     pub fn restore(&mut self, known: impl IntoIterator<Item = KnownNotice>) {
-        for notice in known {
+        for notice in known.into_iter().filter(|notice| notice.held != Some(HoldReason::Shadow)) {
             let incident = self.incidents.entry(notice.incident).or_default();
             incident.ended_at = notice.incident_ended_at;
             let account = incident.accounts.entry(Symbol::of(&notice.account_id)).or_default();
@@ -136,7 +136,10 @@ impl Dispatcher {
                 None
             }
             EffectKind::Affected { .. } => None,
-            EffectKind::Notice { account_id, stage, template, facts } => {
+            EffectKind::Notice { account_id, stage, template, facts, shadow: true } => {
+                Some(Self::in_the_shadow(effect, account_id, *stage, template, facts))
+            }
+            EffectKind::Notice { account_id, stage, template, facts, shadow: false } => {
                 self.decide_notice(effect, account_id, *stage, template, facts)
             }
         }
@@ -175,6 +178,30 @@ impl Dispatcher {
             }
         }
         self.sweep(at);
+    }
+
+    /// What a rule in the shadow would say is written down, and touches nothing else: no limit, and nothing that is told of
+    /// the same incident by others.
+    fn in_the_shadow(
+        effect: &Effect,
+        account_id: &CompactString,
+        stage: Stage,
+        template: &CompactString,
+        facts: &Facts,
+    ) -> Decision {
+        let notice = Notice {
+            id: NoticeId::of(effect.incident, account_id, stage),
+            incident: effect.incident,
+            rule: effect.rule.clone(),
+            subject: effect.subject.clone(),
+            account_id: account_id.clone(),
+            stage,
+            template: template.clone(),
+            recipient: Recipient::Customer,
+            at: effect.at,
+            facts: Box::new(facts.clone()),
+        };
+        Decision::Held { reason: HoldReason::Shadow, notice }
     }
 
     fn decide_notice(

@@ -116,10 +116,12 @@ pub enum HoldReason {
     LimitPerMinute,
     LimitPerRule,
     LimitPerIncident,
+    /// The rule is in the shadow: it is kept what it would have said, and nobody can let it go.
+    Shadow,
 }
 
 impl HoldReason {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::UnknownCustomer,
         Self::NoAddress,
         Self::OptedOut,
@@ -128,6 +130,7 @@ impl HoldReason {
         Self::LimitPerMinute,
         Self::LimitPerRule,
         Self::LimitPerIncident,
+        Self::Shadow,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -140,6 +143,7 @@ impl HoldReason {
             Self::LimitPerMinute => "limit_per_minute",
             Self::LimitPerRule => "limit_per_rule",
             Self::LimitPerIncident => "limit_per_incident",
+            Self::Shadow => "shadow",
         }
     }
 
@@ -151,7 +155,7 @@ impl HoldReason {
     pub const fn can_be_released(self) -> bool {
         match self {
             Self::ModeHold | Self::LimitPerMinute | Self::LimitPerRule | Self::LimitPerIncident => true,
-            Self::UnknownCustomer | Self::NoAddress | Self::OptedOut | Self::ModeOff => false,
+            Self::UnknownCustomer | Self::NoAddress | Self::OptedOut | Self::ModeOff | Self::Shadow => false,
         }
     }
 

@@ -84,7 +84,11 @@ pub fn notice(incident: u128, account_id: &str, stage: Stage, seconds: i64) -> E
     };
     let account_id = CompactString::from(account_id);
     let facts = Box::new(facts(&account_id));
-    effect(incident, seconds, EffectKind::Notice { account_id, stage, template: template.into(), facts })
+    effect(
+        incident,
+        seconds,
+        EffectKind::Notice { account_id, stage, template: template.into(), facts, shadow: false },
+    )
 }
 
 pub fn affected(incident: u128, account_id: &str, seconds: i64) -> Effect {

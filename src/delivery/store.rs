@@ -151,6 +151,8 @@ pub struct TicketFilter {
     pub state: Option<String>,
     /// Opened at or after.
     pub since: Option<Time>,
+    /// Those of rules in the shadow, in place of those that staff see.
+    pub shadow: bool,
     pub limit: u32,
 }
 
@@ -159,6 +161,10 @@ pub struct TicketFilter {
 pub struct TicketRow {
     pub id: IncidentId,
     pub rule: CompactString,
+    /// The version of the rule that wrote it last: a hash of what the rule means.
+    pub rule_version: u64,
+    /// The rule was in the shadow: this is for its author alone.
+    pub shadow: bool,
     pub subject: Subject,
     /// `open`, `acknowledged`, `resolved`, `withdrawn`, `merged` or `closed`.
     pub state: String,
@@ -194,6 +200,28 @@ pub struct TicketDetail {
     pub affected: Vec<AffectedRow>,
     pub notices: Vec<NoticeRow>,
     pub steps: Vec<StepRow>,
+}
+
+/// What a rule in the shadow would have done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ShadowRow {
+    pub rule: String,
+    /// The version of the rule that opened the newest of the tickets, and how many versions there were.
+    pub version: u64,
+    pub versions: u64,
+    pub tickets: u64,
+    pub open: u64,
+    /// Tickets that proved untrue.
+    pub withdrawn: u64,
+    /// Tickets that other tickets explain.
+    pub merged: u64,
+    /// Accounts touched.
+    pub affected: u64,
+    /// Accounts that would have been told, and those of them whom other rules told within a day before or after.
+    pub would_tell: u64,
+    pub told_by_others: u64,
+    pub first_opened: Option<Time>,
+    pub last_opened: Option<Time>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -307,6 +335,9 @@ pub trait Store: OutboxStore {
         &self,
         filter: &TicketFilter,
     ) -> impl Future<Output = Result<Vec<TicketRow>, StoreError>> + Send;
+
+    /// What rules in the shadow would have done since a time, by the names of the rules.
+    fn in_the_shadow(&self, since: Time) -> impl Future<Output = Result<Vec<ShadowRow>, StoreError>> + Send;
 
     /// One ticket by its id, or by the beginning of it if that is enough.
     fn ticket(&self, id: &str) -> impl Future<Output = Result<Vec<TicketDetail>, StoreError>> + Send;

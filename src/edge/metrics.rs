@@ -61,6 +61,7 @@ pub struct Metrics {
     open_incidents: IntGauge,
     detection: Histogram,
     tickets: IntCounterVec,
+    opened: IntCounterVec,
     notices: IntCounterVec,
     messages: IntCounterVec,
     messages_held: IntGaugeVec,
@@ -217,6 +218,11 @@ impl Metrics {
                 &LATENCIES,
             )?,
             tickets: make.counters("forewarn_ticket_steps_total", "Steps in the lives of tickets.", &["step"])?,
+            opened: make.counters(
+                "forewarn_tickets_opened_total",
+                "Tickets that were opened, by rule and by the state of the rule: shadow means that staff do not see them.",
+                &["rule", "state"],
+            )?,
             notices: make.counters(
                 "forewarn_notices_total",
                 "Messages to customers, by decision: send, or the reason to hold them.",
@@ -333,6 +339,9 @@ impl Metrics {
             self.rule_subjects.with_label_values(&[rule.name.as_str()]);
             self.rule_bytes.with_label_values(&[rule.name.as_str()]);
             self.findings.with_label_values(&[rule.name.as_str()]);
+            if rule.state != RuleState::Paused {
+                self.opened.with_label_values(&[rule.name.as_str(), state]);
+            }
         }
         for (state, count) in states {
             self.rules.with_label_values(&[state]).set(count);
@@ -413,8 +422,12 @@ impl Metrics {
         self.effects_repeated.inc_by(applied.repeated);
         self.incidents_superseded.inc_by(applied.superseded);
         for planned in planned {
-            if let EffectKind::Ticket { step, .. } = &planned.effect.kind {
+            if let EffectKind::Ticket { step, snapshot, .. } = &planned.effect.kind {
                 self.tickets.with_label_values(&[step_label(*step)]).inc();
+                if *step == TicketStep::Opened {
+                    let state = if snapshot.shadow { "shadow" } else { "active" };
+                    self.opened.with_label_values(&[planned.effect.rule.as_str(), state]).inc();
+                }
             }
             match &planned.decision {
                 Some(Decision::Send { .. }) => self.notices.with_label_values(&["send"]).inc(),

@@ -215,6 +215,8 @@ mod tests {
         TicketRow {
             id: IncidentId(id),
             rule: CompactString::new("rule"),
+            rule_version: 0x1a2b,
+            shadow: false,
             subject: Subject(subject.collect()),
             state: "open".to_owned(),
             reason: None,

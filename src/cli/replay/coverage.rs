@@ -66,9 +66,7 @@ impl Coverage {
         for (time, account, order) in &self.complaints {
             figures.complaints += 1;
             let told = self.told.get(account).map_or(&[][..], Vec::as_slice);
-            let near = || {
-                told.iter().filter(|(at, _)| time.since(*at).as_millis().abs() <= BELONGS_WITHIN.as_millis())
-            };
+            let near = || told.iter().filter(|(at, _)| belongs(*time, *at));
             // A message about the very order counts before one about another trouble of the same account.
             let same = near().filter(|(_, of)| of.is_some() && of == order).map(|(at, _)| *at).min();
             match same.or_else(|| near().map(|(at, _)| *at).min()) {
@@ -98,6 +96,11 @@ impl CoverageFigures {
             "never_told": never_told, "lead_median_s": lead_median_s,
         })
     }
+}
+
+/// Whether a complaint may be about what was told at a time.
+pub(super) fn belongs(complaint: Time, told: Time) -> bool {
+    complaint.since(told).as_millis().abs() <= BELONGS_WITHIN.as_millis()
 }
 
 pub(super) fn median(sorted: &[f64]) -> Option<f64> {

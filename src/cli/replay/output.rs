@@ -6,10 +6,12 @@ use std::io::{self, Write};
 use serde_json::{Map, Value, json};
 
 use crate::core::effect::{EffectKind, Subject, TicketStep};
+use crate::core::rule::RuleSet;
 use crate::core::time::Time;
 use crate::delivery::notice::{Decision, Notice};
 use crate::delivery::store::Planned;
 
+use super::by_rule::{self, ByRule};
 use super::coverage::Coverage;
 use super::play::Counts;
 
@@ -44,7 +46,14 @@ impl<W: Write> Printer<W> {
         }
     }
 
-    pub(super) fn summarize(&mut self, counts: &Counts, coverage: &Coverage) -> io::Result<()> {
+    pub(super) fn summarize(
+        &mut self,
+        counts: &Counts,
+        coverage: &Coverage,
+        by_rule: &ByRule,
+        rules: &RuleSet,
+    ) -> io::Result<()> {
+        let (of_rules, complaints) = (by_rule.figures(rules), by_rule.complaints());
         let Counts { events, rejected, late, duplicates, silenced } = counts;
         let effects = &self.counts;
         match self.format {
@@ -52,6 +61,7 @@ impl<W: Write> Printer<W> {
                 let mut summary = json!({ "summary": {
                     "events": events, "rejected": rejected, "late": late, "duplicates": duplicates,
                     "effects": effects, "coverage": coverage.figures(),
+                    "rules": of_rules.iter().map(|of_rule| of_rule.as_json(complaints)).collect::<Vec<_>>(),
                 }});
                 if let (Some(silenced), Some(summary)) = (silenced, summary["summary"].as_object_mut()) {
                     summary.insert("silenced".into(), (*silenced).into());
@@ -64,6 +74,7 @@ impl<W: Write> Printer<W> {
                     writeln!(self.out, "{count:>8}  {name}")?;
                 }
                 write!(self.out, "{coverage}")?;
+                by_rule::write(&of_rules, complaints, &mut self.out)?;
             }
         }
         self.out.flush()
@@ -102,6 +113,7 @@ fn line_of(planned: &Planned) -> Option<(&'static str, Map<String, Value>)> {
     line.insert("rule".into(), effect.rule.as_str().into());
     match (&effect.kind, &planned.decision) {
         (EffectKind::Ticket { step, snapshot, .. }, _) => {
+            line.insert("version".into(), by_rule::version(snapshot.rule_version).into());
             line.insert("subject".into(), subject_json(&effect.subject));
             line.insert("severity".into(), snapshot.severity.as_str().into());
             line.insert("since".into(), time_json(snapshot.since));
@@ -184,6 +196,9 @@ fn text_of(name: &str, line: &Map<String, Value>) -> String {
         if line.contains_key(field) {
             written.push_str(&format!("  {field} {}", text(field)));
         }
+    }
+    if line.contains_key("shadow") {
+        written.push_str("  (shadow)");
     }
     written
 }

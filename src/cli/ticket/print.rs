@@ -51,6 +51,8 @@ fn json_ticket(ticket: &TicketRow) -> Map<String, Value> {
     let value = json!({
         "id": ticket.id.to_string(),
         "rule": ticket.rule.as_str(),
+        "version": format!("{:016x}", ticket.rule_version),
+        "shadow": ticket.shadow,
         "subject": subject,
         "state": ticket.state,
         "reason": ticket.reason,
@@ -116,7 +118,10 @@ pub fn sheet(detail: &TicketDetail, zone: &str) -> String {
     }
     field(out, "severity", &ticket.severity);
     field(out, "category", &format_args!("{}, for {}, {}", ticket.category, ticket.department, ticket.sla));
-    field(out, "rule", &ticket.rule);
+    field(out, "rule", &format_args!("{}, version {:016x}", ticket.rule, ticket.rule_version));
+    if ticket.shadow {
+        field(out, "shadow", &"the rule is in the shadow: staff do not see this, and nobody is told");
+    }
     let about = if ticket.approximate { "about " } else { "" };
     let evidence = format!("{about}{}, limit {}, {} samples", ticket.value, ticket.limit, ticket.samples);
     field(out, "evidence", &evidence);
@@ -194,6 +199,8 @@ mod tests {
         TicketRow {
             id: IncidentId(0x1a2b_3c4d << 96),
             rule: "channel-success-drop".into(),
+            rule_version: 0x1a2b,
+            shadow: false,
             subject: Subject(vec![("channel".into(), "alipay".into()), ("region".into(), "华东".into())]),
             state: "acknowledged".to_owned(),
             reason: None,
@@ -267,7 +274,7 @@ mod tests {
         state        acknowledged
         severity     high
         category     payment_channel, for payments, emergency
-        rule         channel-success-drop
+        rule         channel-success-drop, version 0000000000001a2b
         evidence     0.41, limit 0.2, 64 samples
         began        2026-10-01 08:12
         opened       2026-10-01 08:12

@@ -8,7 +8,7 @@ use super::state::{Affected, Incident, Phase};
 use super::{Incidents, Key, Reach};
 use crate::core::effect::{Effect, IncidentId, Subject};
 use crate::core::event::{Facts, Symbol, TextField};
-use crate::core::rule::{Cover, Rule};
+use crate::core::rule::{Cover, Rule, RuleState};
 use crate::core::time::Time;
 
 /// An open incident that may explain others.
@@ -18,11 +18,17 @@ pub struct Cause {
     pub id: IncidentId,
     pub rule: String,
     pub subject: Subject,
+    /// Its rule is in the shadow.
+    pub shadow: bool,
 }
 
 impl Cause {
-    /// Whether `rule` says that this incident explains a finding with these facts.
+    /// Whether `rule` says that this incident explains a finding with these facts. What is in the shadow explains nothing to
+    /// staff and customers: they would hear of neither.
     pub fn explains(&self, rule: &Rule, facts: &Facts) -> bool {
+        if self.shadow && rule.state != RuleState::Shadow {
+            return false;
+        }
         rule.incident.covered_by.iter().any(|cover| cover.rule == self.rule && self.matches(cover, facts))
     }
 
@@ -61,7 +67,13 @@ impl Incidents {
 
     fn as_cause(&self, key: Key, incident: &Incident) -> Option<Cause> {
         let rule = self.rules.rules.get(usize::from(key.rule))?;
-        Some(Cause { key, id: incident.id, rule: rule.name.clone(), subject: incident.subject.clone() })
+        Some(Cause {
+            key,
+            id: incident.id,
+            rule: rule.name.clone(),
+            subject: incident.subject.clone(),
+            shadow: rule.state == RuleState::Shadow,
+        })
     }
 
     /// The open incident of the same account that explains a finding of `rule` with these facts.

@@ -423,6 +423,10 @@ impl Incident {
         }
         self.phase = Phase::Joined { cause: cause.key, id: cause.id };
         self.timer = None;
+        if rule.state == RuleState::Shadow && !cause.shadow {
+            // Nobody hears of it, not by way of a ticket that is none of its own either.
+            return Vec::new();
+        }
         // Those of a narrower slice have met a symptom, no more.
         let own = self.facts.is_some();
         let known = self.affected.values();
@@ -474,12 +478,16 @@ impl Incident {
         at: Time,
         effects: &mut Vec<Effect>,
     ) {
-        if rule.state != RuleState::Active {
-            return;
-        }
+        // What nobody was told of needs neither an end nor a correction.
+        let shadow = match rule.state {
+            RuleState::Active => false,
+            RuleState::Shadow if stage == Stage::Opened => true,
+            RuleState::Shadow | RuleState::Paused => return,
+        };
         let Some(facts) = account.facts.clone().or_else(|| self.facts.clone()) else { return };
         let template = CompactString::from(template);
-        let kind = EffectKind::Notice { account_id: account.account_id.clone(), stage, template, facts };
+        let kind =
+            EffectKind::Notice { account_id: account.account_id.clone(), stage, template, facts, shadow };
         effects.push(self.effect(rule, at, kind));
     }
 

@@ -192,6 +192,23 @@ fn staff_hear_of_each_ticket_and_once_per_incident_of_held_messages() {
 }
 
 #[test]
+fn what_is_in_the_shadow_is_held_and_uses_up_no_limit() {
+    let mut dispatcher = dispatcher(limits(600, 1));
+    let hidden = |account| {
+        let mut effect = notice(1, account, Stage::Opened, 1);
+        if let EffectKind::Notice { shadow, .. } = &mut effect.kind {
+            *shadow = true;
+        }
+        effect
+    };
+    let effects =
+        [hidden("a1"), hidden("a2"), notice(1, "a1", Stage::Opened, 2), notice(1, "a3", Stage::Opened, 2)];
+    let decided = decide(&mut dispatcher, &effects);
+    assert_eq!(decided[..2], ["opened→a1 held: shadow", "opened→a2 held: shadow"]);
+    assert!(!decided[2].contains("held") && decided[3].ends_with("held: limit_per_incident"), "{decided:?}");
+}
+
+#[test]
 fn without_an_address_for_staff_no_mail_is_planned() {
     let mut dispatcher = dispatcher(NoticeSettings::default());
     assert_eq!(dispatcher.plan(opened(1)).staff, None);

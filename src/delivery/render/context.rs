@@ -194,6 +194,8 @@ fn sample_ticket(subject: Subject, time: Time, facts: &Facts) -> TicketRow {
     TicketRow {
         id: IncidentId(7),
         rule: "channel-success-drop".into(),
+        rule_version: 0x1a2b,
+        shadow: false,
         subject,
         state: "open".to_owned(),
         reason: None,

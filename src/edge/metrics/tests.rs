@@ -52,6 +52,7 @@ fn series_with_known_labels_exist_before_anything_happens() {
         "forewarn_notices_total{decision=\"limit_per_incident\"}",
         "forewarn_messages_total{result=\"unknown\"}",
         "forewarn_rules{state=\"shadow\"}",
+        "forewarn_notices_total{decision=\"shadow\"}",
         "forewarn_retries_total{what=\"smtp\"}",
     ] {
         assert_eq!(value(&metrics, series).as_deref(), Some("0"), "{series}");

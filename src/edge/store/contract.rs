@@ -463,3 +463,53 @@ pub async fn a_claimed_message_carries_what_it_needs(store: impl Store) {
     assert_eq!(claimed[1].id, NoticeId::of(IncidentId(1), "a1", Stage::Opened));
     assert_eq!(claimed[0].ticket.as_ref().map(|ticket| ticket.samples), Some(64));
 }
+
+pub async fn what_is_in_the_shadow_is_kept_apart_and_nobody_gets_it(store: impl Store) {
+    let hidden = |effect: Effect| {
+        let mut effect = about(effect, "wechat");
+        effect.rule = "hidden".into();
+        match &mut effect.kind {
+            EffectKind::Ticket { snapshot, .. } => snapshot.shadow = true,
+            EffectKind::Notice { shadow, .. } => *shadow = true,
+            EffectKind::Affected { .. } => {}
+        }
+        effect
+    };
+    write(&store, [opened(1), notice(1, "a1", Stage::Opened, 1)]).await;
+    let effects = [
+        opened(2),
+        affected(2, "a1", 1),
+        affected(2, "a2", 1),
+        notice(2, "a1", Stage::Opened, 1),
+        notice(2, "a2", Stage::Opened, 1),
+    ];
+    write(&store, effects.map(hidden)).await;
+    assert_eq!(states(&store, 2).await, ["opened→a1 held (shadow)", "opened→a2 held (shadow)"]);
+    let mut gone = send(&store, 2).await;
+    gone.sort();
+    assert_eq!(gone, ["opened→a1", "ticket"]);
+    assert_eq!(store.release_held(None, "li", at(3)).await.expect("asked"), 0);
+    assert!(store.figures().await.expect("read").held.is_empty());
+
+    let list = async |shadow| {
+        let filter = TicketFilter { limit: 10, shadow, ..TicketFilter::default() };
+        let rows = store.tickets(&filter).await.expect("read");
+        rows.into_iter().map(|row| (row.id.0, row.shadow, row.rule_version)).collect::<Vec<_>>()
+    };
+    assert_eq!(list(false).await, [(1, false, 11)]);
+    assert_eq!(list(true).await, [(2, true, 11)]);
+
+    let rows = async |since| store.in_the_shadow(at(since)).await.expect("read");
+    let row = rows(-60).await.pop().expect("a rule");
+    assert_eq!((row.rule.as_str(), row.version, row.versions), ("hidden", 11, 1));
+    assert_eq!((row.tickets, row.open, row.affected, row.would_tell, row.told_by_others), (1, 1, 2, 2, 1));
+    assert_eq!((row.first_opened, row.last_opened), (Some(at(0)), Some(at(0))));
+    assert_eq!(rows(1).await, []);
+
+    // Explained by a ticket that staff see, it brings nothing into it.
+    let before = (states(&store, 1).await, detail(&store, 1).await.affected);
+    write(&store, [hidden(step(2, 2, TicketStep::Merged(IncidentId(1)), 10))]).await;
+    assert_eq!((states(&store, 1).await, detail(&store, 1).await.affected), before);
+    let row = rows(-60).await.pop().expect("a rule");
+    assert_eq!((row.tickets, row.open, row.merged, row.would_tell), (1, 0, 1, 2));
+}

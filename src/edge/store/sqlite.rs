@@ -8,6 +8,7 @@ mod known;
 mod life;
 mod outbox;
 mod rows;
+mod shadow;
 mod tickets;
 
 use std::future::Future;
@@ -26,8 +27,8 @@ use crate::core::effect::IncidentId;
 use crate::core::time::Time;
 use crate::delivery::notice::NoticeId;
 use crate::delivery::store::{
-    ActionResult, Applied, Attempt, HandOver, KnownNotice, OutboxStore, Outgoing, Planned, Store, StoreError,
-    StoreFigures, StoredIncident, TicketDetail, TicketFilter, TicketRow,
+    ActionResult, Applied, Attempt, HandOver, KnownNotice, OutboxStore, Outgoing, Planned, ShadowRow, Store,
+    StoreError, StoreFigures, StoredIncident, TicketDetail, TicketFilter, TicketRow,
 };
 use crate::edge::store::lock::{Lock, LockError};
 
@@ -273,6 +274,10 @@ impl Store for SqliteStore {
 
     async fn tickets(&self, filter: &TicketFilter) -> Result<Vec<TicketRow>, StoreError> {
         tickets::list(&self.readers, filter).await.map_err(classify)
+    }
+
+    async fn in_the_shadow(&self, since: Time) -> Result<Vec<ShadowRow>, StoreError> {
+        shadow::since(&self.readers, since).await.map_err(classify)
     }
 
     async fn ticket(&self, id: &str) -> Result<Vec<TicketDetail>, StoreError> {

@@ -2,7 +2,7 @@
 
 use sqlx::{Row as _, SqliteConnection};
 
-use crate::core::effect::TicketStep;
+use crate::core::effect::{IncidentId, TicketStep};
 use crate::delivery::store::Applied;
 use crate::edge::store::sqlite::life::{self, Life};
 use crate::edge::store::sqlite::rows::{NoticeRow, Row, Ticket};
@@ -45,7 +45,7 @@ async fn step(connection: &mut SqliteConnection, ticket: &Ticket, applied: &mut 
             ended_at: row.try_get("ended_at")?,
             merged_into: row
                 .try_get::<Option<String>, _>("merged_into")?
-                .and_then(|into| crate::core::effect::IncidentId::parse(&into)),
+                .and_then(|into| IncidentId::parse(&into)),
         },
         None => Life::new(),
     };
@@ -69,11 +69,22 @@ async fn step(connection: &mut SqliteConnection, ticket: &Ticket, applied: &mut 
                 cancel_staff(connection, &id).await?;
             }
         }
+        // What nobody hears of brings nothing into a ticket that staff see.
+        TicketStep::Merged(into) if ticket.shadow && !is_in_the_shadow(connection, into).await? => {
+            cancel_untold(connection, &id).await?;
+        }
         TicketStep::Merged(into) => merge(connection, &id, &into.to_string()).await?,
         TicketStep::Reopened => revive(connection, &id).await?,
         TicketStep::Opened | TicketStep::Updated | TicketStep::Escalated => {}
     }
     Ok(true)
+}
+
+async fn is_in_the_shadow(connection: &mut SqliteConnection, incident: IncidentId) -> Result<bool> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM tickets WHERE id = ?1 AND shadow = 1)")
+        .bind(incident.to_string())
+        .fetch_one(connection)
+        .await
 }
 
 /// Another open incident of the same rule and subject: the engine has lost it with its state, and made a new one.

@@ -273,9 +273,12 @@ pub async fn figures(readers: &SqlitePool) -> Result<StoreFigures> {
     )
     .fetch_one(readers)
     .await?;
-    let held = sqlx::query("SELECT hold, count(*) AS count FROM notices WHERE state = 'held' GROUP BY hold")
-        .fetch_all(readers)
-        .await?;
+    // What rules in the shadow do not say waits for nobody.
+    let held = sqlx::query(
+        "SELECT hold, count(*) AS count FROM notices WHERE state = 'held' AND hold <> 'shadow' GROUP BY hold",
+    )
+    .fetch_all(readers)
+    .await?;
     let mut figures = StoreFigures {
         outbox_depth: known::number(&row, "depth")?,
         outbox_oldest: row.try_get::<Option<i64>, _>("oldest")?.map(time),

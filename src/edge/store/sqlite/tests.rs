@@ -55,6 +55,7 @@ contract!(
     a_restart_knows_what_is_open_or_ended_lately,
     the_outbox_shows_its_depth_and_age,
     a_claimed_message_carries_what_it_needs,
+    what_is_in_the_shadow_is_kept_apart_and_nobody_gets_it,
 );
 
 #[test]

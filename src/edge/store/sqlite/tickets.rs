@@ -22,7 +22,7 @@ const SHOWN: i64 = 200;
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT i.id, i.rule, i.subject, i.since, i.started_at, i.opened_at, i.ended_at, i.merged_into, i.revision,
+            "SELECT i.id, i.rule, i.rule_version, t.shadow, i.subject, i.since, i.started_at, i.opened_at, i.ended_at, i.merged_into, i.revision,
                     t.state, t.reason, t.severity, t.summary, t.category, t.department, t.sla, t.value, t.limit_value,
                     t.samples, t.approximate, t.facts,
                     max(t.affected, (SELECT count(*) FROM affected a WHERE a.incident = i.id)) AS affected,
@@ -36,7 +36,7 @@ macro_rules! select {
 
 pub async fn list(readers: &SqlitePool, filter: &TicketFilter) -> Result<Vec<TicketRow>> {
     let rows = sqlx::query(select!(
-        "WHERE (?1 IS NULL OR t.state = ?1) AND (?2 IS NULL OR t.opened_at >= ?2)
+        "WHERE t.shadow = ?6 AND (?1 IS NULL OR t.state = ?1) AND (?2 IS NULL OR t.opened_at >= ?2)
            AND (?3 IS NULL OR t.id IN (SELECT incident FROM affected WHERE account = ?3))
            AND (?4 IS NULL OR t.id IN (SELECT incident FROM affected WHERE order_id = ?4))
          ORDER BY t.opened_at DESC, t.id LIMIT ?5"
@@ -46,6 +46,7 @@ pub async fn list(readers: &SqlitePool, filter: &TicketFilter) -> Result<Vec<Tic
     .bind(&filter.account)
     .bind(&filter.order)
     .bind(i64::from(filter.limit))
+    .bind(filter.shadow)
     .fetch_all(readers)
     .await?;
     rows.iter().map(ticket).collect()
@@ -109,6 +110,8 @@ fn ticket(row: &SqliteRow) -> Result<TicketRow> {
     Ok(TicketRow {
         id: known::incident(row, "id")?,
         rule: row.try_get::<String, _>("rule")?.into(),
+        rule_version: row.try_get::<i64, _>("rule_version")?.cast_unsigned(),
+        shadow: row.try_get("shadow")?,
         subject: known::subject(row)?,
         state: row.try_get("state")?,
         reason: row.try_get("reason")?,
