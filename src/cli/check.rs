@@ -2,6 +2,7 @@
 
 mod surroundings;
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -15,7 +16,8 @@ use crate::core::rule::{Detect, NoticePolicy, RuleState};
 use crate::delivery::render::SHIPPED;
 use crate::settings::{Settings, SettingsError};
 
-use super::{selection, setup};
+use super::selection::{self, Selection};
+use super::setup;
 
 /// The exit code of lint warnings with `--deny-warnings`.
 const LINT: u8 = 3;
@@ -87,7 +89,7 @@ fn rules(
             }
             count(refused.files, "rule file")
         }
-        Ok(selection) if selection.rules.is_empty() => {
+        Ok(selection) if selection.rules.is_empty() && selection.suites.iter().all(|tests| tests.beside) => {
             let files = count(selection.files, "rule file");
             let error = match selection.files {
                 0 => "no rule file was found; expected files that end in .yaml".to_owned(),
@@ -97,7 +99,8 @@ fn rules(
             files
         }
         Ok(selection) => {
-            for warning in selection.rules.iter().flat_map(lint) {
+            let tested = tested_elsewhere(&selection);
+            for warning in selection.rules.iter().flat_map(|loaded| lint(loaded, &tested)) {
                 report.warning(&warning)?;
             }
             format!("{} in {}", count(selection.rules.len(), "rule"), count(selection.files, "file"))
@@ -134,8 +137,14 @@ impl<W: Write> Report<W> {
     }
 }
 
-/// What works and should be better.
-fn lint(loaded: &LoadedRule) -> Vec<RuleError> {
+/// The tests in files of their own that are about one rule, as (rule, whether something is expected to happen).
+fn tested_elsewhere(selection: &Selection) -> BTreeSet<(&str, bool)> {
+    let tests = selection.suites.iter().flat_map(|tests| &tests.suite.tests);
+    tests.filter_map(|test| Some((test.rule.as_ref()?.0.as_str(), !test.expect.is_empty()))).collect()
+}
+
+/// What works and should be better. `tested`: by files of tests.
+fn lint(loaded: &LoadedRule, tested: &BTreeSet<(&str, bool)>) -> Vec<RuleError> {
     let LoadedRule { rule, tests, origin } = loaded;
     let mut warnings = Vec::new();
     let name = &origin.name;
@@ -143,8 +152,11 @@ fn lint(loaded: &LoadedRule) -> Vec<RuleError> {
         warnings.push(place.error(message).help(help));
     };
     if rule.state == RuleState::Active {
-        let fires = tests.iter().any(|test| !test.expect.is_empty());
-        let quiet = tests.iter().any(|test| test.expect.is_empty());
+        let is_tested = |fires: bool| {
+            tests.iter().any(|test| test.expect.is_empty() != fires)
+                || tested.contains(&(rule.name.as_str(), fires))
+        };
+        let (fires, quiet) = (is_tested(true), is_tested(false));
         let missing = match (fires, quiet) {
             (true, true) => None,
             (false, true) => Some("no test in which it fires"),

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use crate::core::rule::parse::{self, LoadOptions, LoadedRule, RuleError};
+use crate::core::rule::parse::{self, LoadOptions, LoadedRule, RuleError, Suite};
 
 use super::setup::{self, RuleFile};
 
@@ -22,8 +22,19 @@ pub(super) struct Selection {
     pub(super) rules: Vec<LoadedRule>,
     /// Those that were not asked for.
     pub(super) beside: Vec<LoadedRule>,
+    /// Tests in files of their own.
+    pub(super) suites: Vec<Tests>,
     /// How many files were asked for.
     pub(super) files: usize,
+}
+
+/// Tests in a file of their own.
+pub(super) struct Tests {
+    pub(super) suite: Suite,
+    /// The rules that the file names itself; [`None`]: those of the selection.
+    pub(super) rules: Option<Vec<LoadedRule>>,
+    /// Not asked for: they count, but are not run.
+    pub(super) beside: bool,
 }
 
 /// What is wrong with the files asked for.
@@ -43,32 +54,80 @@ pub(super) fn select(
     let fallback = [directory.unwrap_or(default).to_owned()];
     let asked = if paths.is_empty() { &fallback } else { paths };
     let files = read(asked)?;
-    let beside = if paths.is_empty() { Vec::new() } else { read_beside(asked, directory, &files)? };
+    let mut beside = if paths.is_empty() { Vec::new() } else { read_beside(asked, directory, &files)? };
     let mut errors = Vec::new();
     let mut rules = Vec::new();
+    let mut suites = Vec::new();
     for file in &files {
         match parse::load_bytes(&file.bytes, &name(file), options) {
-            Ok(loaded) => rules.extend(loaded),
+            Ok(loaded) => {
+                rules.extend(loaded.rules);
+                suites.extend(loaded.suites.into_iter().map(|suite| (suite, false)));
+            }
             Err(wrong) => errors.extend(wrong),
         }
+    }
+    let stand_alone = |(suite, _): &(Suite, bool)| suite.rules.is_empty();
+    if rules.is_empty() && suites.iter().any(stand_alone) && directory.is_none() && default.is_dir() {
+        // Tests alone were asked for, and they do not say of which rules.
+        let more = setup::rule_files(default)?;
+        beside.extend(more.into_iter().filter(|file| !is_among(file, &files)).collect::<Vec<_>>());
     }
     let mut all = rules.clone();
     let mut known: BTreeSet<String> = rules.iter().map(|loaded| loaded.rule.name.clone()).collect();
     for file in &beside {
         let loaded = parse::load_bytes(&file.bytes, &name(file), options).unwrap_or_default();
-        all.extend(loaded.into_iter().filter(|loaded| known.insert(loaded.rule.name.clone())));
+        all.extend(loaded.rules.into_iter().filter(|loaded| known.insert(loaded.rule.name.clone())));
+        suites.extend(loaded.suites.into_iter().map(|suite| (suite, true)));
     }
     if errors.is_empty() {
         let names: BTreeSet<String> = files.iter().map(name).collect();
         errors = parse::check_set(&all);
         errors.retain(|error| names.contains(&*error.place.file));
     }
-    Ok(if errors.is_empty() {
-        let beside = all.split_off(rules.len());
-        Ok(Selection { rules, beside, files: files.len() })
-    } else {
-        Err(Refused { errors, files: files.len() })
-    })
+    if !errors.is_empty() {
+        return Ok(Err(Refused { errors, files: files.len() }));
+    }
+    let mut tests = Vec::new();
+    for (suite, beside) in suites {
+        match own_rules(&suite, options) {
+            Ok(rules) => {
+                let found = parse::check_suite(&suite, rules.as_deref().unwrap_or(&all));
+                // What is wrong with files that were not asked for is not told.
+                if beside && !found.is_empty() {
+                    continue;
+                }
+                errors.extend(found);
+                tests.push(Tests { suite, rules, beside });
+            }
+            Err(wrong) if !beside => errors.extend(wrong),
+            Err(_) => {}
+        }
+    }
+    if !errors.is_empty() {
+        return Ok(Err(Refused { errors, files: files.len() }));
+    }
+    let beside = all.split_off(rules.len());
+    Ok(Ok(Selection { rules, beside, suites: tests, files: files.len() }))
+}
+
+/// The rules that a file of tests names, if it names any.
+fn own_rules(suite: &Suite, options: &LoadOptions) -> Result<Option<Vec<LoadedRule>>, Vec<RuleError>> {
+    if suite.rules.is_empty() {
+        return Ok(None);
+    }
+    let folder = Path::new(&*suite.file).parent().unwrap_or(Path::new(""));
+    let mut files: Vec<RuleFile> = Vec::new();
+    for (path, place) in &suite.rules {
+        let found =
+            setup::rule_files(&folder.join(path)).map_err(|error| vec![place.error(format!("{error:#}"))])?;
+        files.extend(found.into_iter().filter(|file| !is_among(file, &files)).collect::<Vec<_>>());
+    }
+    let rules = setup::load_rules(&files, options)?;
+    match suite.rules.first() {
+        Some((_, place)) if rules.is_empty() => Err(vec![place.error("no rule was found there")]),
+        _ => Ok(Some(rules)),
+    }
 }
 
 fn name(file: &RuleFile) -> String {

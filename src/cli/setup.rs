@@ -88,7 +88,7 @@ pub(super) fn load_rules(
     let (mut rules, mut errors) = (Vec::new(), Vec::new());
     for file in files {
         match parse::load_bytes(&file.bytes, &file.path.display().to_string(), options) {
-            Ok(loaded) => rules.extend(loaded),
+            Ok(loaded) => rules.extend(loaded.rules),
             Err(wrong) => errors.extend(wrong),
         }
     }

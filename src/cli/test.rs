@@ -1,4 +1,5 @@
-//! `forewarn test`: the tests inside the rule files, on virtual time, through the engine and the dispatcher of production.
+//! `forewarn test`: the tests inside the rule files and in files of their own, on virtual time, through the engine and the
+//! dispatcher of production.
 
 mod course;
 mod judge;
@@ -16,27 +17,37 @@ use regex_automata::dfa::{Automaton, dense};
 use regex_automata::{Input, util::syntax};
 
 use crate::core::event::decode::EventSettings;
-use crate::core::rule::RuleSet;
-use crate::core::rule::parse::RuleTest;
+use crate::core::rule::parse::{LoadedRule, RuleTest};
 use crate::core::rule::silence::Silences;
+use crate::core::rule::{RuleSet, RuleState};
 
-use super::selection::{self, Selection};
+use super::selection::{self, Selection, Tests};
 use super::setup;
 
-/// Run the tests that stand in rule files
+/// Run the tests that stand in rule files, or in files of their own
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   forewarn test
   forewarn test rules/repeated-topup-failures.yaml
   forewarn test --run 'topup.*history' --junit results.xml
   forewarn test --silences silences.yaml
+  forewarn test tests/evening.yaml
+
+A file of tests names the rules that it is for; without `rules:` it is for those asked for beside it, those in its own
+folder, or the configuration's. `rule:` says which one a test is about; without it all of them run together:
+  rules: ../rules
+  tests:
+    - name: an outage is one ticket
+      rule: channel-success-drop
+      events: [ … ]
+      expect: [ … ]
 
 Exit code 0: every test passed; 1: one failed, none was found, or a rule is wrong.")]
 pub struct TestArguments {
     /// The configuration: the platform's own fields and the fault table. Without it their defaults hold.
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Rule files, or directories of them [default: the configuration's, or rules].
+    /// Rule files, files of tests, or directories of them [default: the configuration's, or rules].
     #[arg(value_name = "PATHS")]
     paths: Vec<PathBuf>,
     /// Run only tests whose `rule › name` this regular expression finds.
@@ -52,6 +63,7 @@ pub struct TestArguments {
 
 /// How a test ended.
 struct Result<'a> {
+    /// The rule that is tested, or what stands for all of them.
     rule: &'a str,
     test: &'a RuleTest,
     failure: Option<String>,
@@ -63,9 +75,12 @@ pub fn run(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
     let chosen = arguments.run.as_deref().map(Chosen::new).transpose()?;
     let selection = load(&arguments.paths, &settings.rules.path, &events)?;
     let silences = {
-        let rules = selection.rules.iter().chain(&selection.beside);
-        let all = RuleSet::new(rules.map(|loaded| loaded.rule.clone()).collect());
-        setup::silences(arguments.silences.as_deref(), &setup::load_options(&events.extra), &[&all])?
+        let named = selection.suites.iter().filter_map(|tests| tests.rules.as_deref());
+        let sets: Vec<RuleSet> = std::iter::once(rule_set(selection.rules.iter().chain(&selection.beside)))
+            .chain(named.map(|rules| rule_set(rules.iter())))
+            .collect();
+        let sets: Vec<&RuleSet> = sets.iter().collect();
+        setup::silences(arguments.silences.as_deref(), &setup::load_options(&events.extra), &sets)?
     };
     let results = run_all(&selection, &events, &silences, chosen.as_ref());
     if let Some(path) = &arguments.junit {
@@ -77,7 +92,11 @@ pub fn run(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
     if results.is_empty() {
         match &arguments.run {
             Some(pattern) => bail!("no test is named like `{pattern}`"),
-            None => bail!("no test was found; tests stand under `tests:` in a rule's file"),
+            None => {
+                bail!(
+                    "no test was found; tests stand under `tests:` in a rule's file, or in a file of their own"
+                )
+            }
         }
     }
     let passed = results.iter().all(|result| result.failure.is_none());
@@ -87,7 +106,9 @@ pub fn run(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
 fn load(paths: &[PathBuf], default: &Path, events: &EventSettings) -> anyhow::Result<Selection> {
     let options = setup::load_options(&events.extra);
     match selection::select(paths, None, default, &options)? {
-        Ok(selection) if selection.rules.is_empty() => bail!("no rule was found; expected YAML files"),
+        Ok(selection) if selection.rules.is_empty() && selection.suites.is_empty() => {
+            bail!("no rule was found; expected YAML files")
+        }
         Ok(selection) => Ok(selection),
         Err(refused) => {
             let shown: Vec<String> = refused.errors.iter().map(|error| error.render("error")).collect();
@@ -106,26 +127,48 @@ fn load(paths: &[PathBuf], default: &Path, events: &EventSettings) -> anyhow::Re
     }
 }
 
+/// What stands for the rule where a test is about all of them.
+const ALL_RULES: &str = "all rules";
+
+fn rule_set<'a>(rules: impl Iterator<Item = &'a LoadedRule>) -> RuleSet {
+    RuleSet::new(rules.map(|loaded| loaded.rule.clone()).collect())
+}
+
 fn run_all<'a>(
     selection: &'a Selection,
     events: &EventSettings,
     silences: &Arc<Silences>,
     chosen: Option<&Chosen>,
 ) -> Vec<Result<'a>> {
-    let Selection { rules, beside, .. } = selection;
-    let all = RuleSet::new(rules.iter().chain(beside).map(|loaded| loaded.rule.clone()).collect());
+    let Selection { rules, beside, suites, .. } = selection;
+    let all = rule_set(rules.iter().chain(beside));
     let mut results = Vec::new();
-    for loaded in rules {
-        let rule = loaded.rule.name.as_str();
-        for test in &loaded.tests {
-            if chosen.is_some_and(|chosen| !chosen.finds(&format!("{rule} › {}", test.name))) {
-                continue;
+    let mut run = |rule: Option<&'a str>, test: &'a RuleTest, all: &RuleSet| {
+        let shown = rule.unwrap_or(ALL_RULES);
+        if chosen.is_some_and(|chosen| !chosen.finds(&format!("{shown} › {}", test.name))) {
+            return;
+        }
+        let picked = match (rule, test.with.is_empty()) {
+            // A rule that is paused does nothing in production either.
+            (None, true) => {
+                all.rules.iter().filter(|rule| rule.state != RuleState::Paused).cloned().collect()
             }
-            let picked = judge::pick(&all, judge::loaded(rule, test).map(str::to_owned));
-            let course = course::run(test, picked, silences, &events.faults);
-            let judgement = judge::judge(test, &course);
-            let failure = (!judgement.passed()).then(|| report::failure(test, &course, &judgement));
-            results.push(Result { rule, test, failure });
+            _ => judge::pick(all, judge::loaded(rule, test).map(str::to_owned)),
+        };
+        let course = course::run(test, picked, silences, &events.faults);
+        let judgement = judge::judge(test, &course);
+        let failure = (!judgement.passed()).then(|| report::failure(test, &course, &judgement));
+        results.push(Result { rule: shown, test, failure });
+    };
+    for loaded in rules {
+        for test in &loaded.tests {
+            run(Some(loaded.rule.name.as_str()), test, &all);
+        }
+    }
+    for Tests { suite, rules, .. } in suites.iter().filter(|tests| !tests.beside) {
+        let own = rules.as_ref().map(|rules| rule_set(rules.iter()));
+        for test in &suite.tests {
+            run(test.rule.as_ref().map(|(name, _)| name.as_str()), test, own.as_ref().unwrap_or(&all));
         }
     }
     results

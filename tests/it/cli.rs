@@ -11,7 +11,7 @@ use tempfile::TempDir;
 pub const OK: i32 = 0;
 pub const FAILED: i32 = 1;
 pub const USAGE: i32 = 2;
-const LINT: i32 = 3;
+pub const LINT: i32 = 3;
 
 pub const GOOD_RULE: &str = r#"name: repeated-topup-failures
 summary: An account keeps failing to top up

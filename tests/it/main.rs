@@ -7,6 +7,7 @@ mod docs; // the examples of the documentation do what they say
 mod events; // generated records are read or refused
 mod inputs; // what replay reads, packed, in several files, or broken
 mod licences; // what the dependencies may be licensed under
+mod proof; // what an author knows of a rule before it goes live
 mod replay; // two rule sets over the same events, and why a ticket was opened or not
 mod schema; // what editors check rule files by
 mod score; // a small simulated world: what was planted is found, and little else

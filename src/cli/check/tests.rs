@@ -7,7 +7,7 @@ use crate::core::rule::parse::{self, LoadOptions};
 
 fn warnings(text: &str) -> Vec<String> {
     let rules = parse::load(text, "rules/x.yaml", &LoadOptions::default()).unwrap();
-    rules.iter().flat_map(lint).map(|warning| warning.message).collect()
+    rules.iter().flat_map(|loaded| lint(loaded, &BTreeSet::new())).map(|warning| warning.message).collect()
 }
 
 const RULE: &str = "name: x\ntopics: orders\ndetect: { kind: frequency, at_least: 3, window: 10m }\n";
@@ -106,7 +106,11 @@ fn the_shipped_rules_have_no_warnings() {
     let rules = [Path::new(env!("CARGO_MANIFEST_DIR")).join("rules")];
     let selected = selection::select(&rules, None, Path::new("rules"), &LoadOptions::default()).unwrap();
     let Ok(selection) = selected else { panic!("the shipped rules have errors") };
-    let warnings: Vec<String> =
-        selection.rules.iter().flat_map(lint).map(|warning| warning.render("warning")).collect();
+    let warnings: Vec<String> = selection
+        .rules
+        .iter()
+        .flat_map(|loaded| lint(loaded, &BTreeSet::new()))
+        .map(|warning| warning.render("warning"))
+        .collect();
     assert!(warnings.is_empty(), "{}", warnings.join("\n\n"));
 }

@@ -9,6 +9,7 @@ use crate::core::effect::{Effect, EffectKind, IncidentId, Stage, Subject, Ticket
 use crate::core::engine::{Engine, Observed};
 use crate::core::event::faults::FaultTable;
 use crate::core::event::{Fault, TextField, Topic};
+use crate::core::incident::journal::{Note, Turn};
 use crate::core::rule::parse::RuleTest;
 use crate::core::rule::parse::examples::{Step, TestEvent, TicketWord, When};
 use crate::core::rule::parse::given::TestCustomer;
@@ -43,9 +44,7 @@ pub(super) enum What {
         observed: Observed,
     },
     TimePassed,
-    Finding {
-        rule: String,
-    },
+    Finding(Told),
     Ticket(Told, TicketWord),
     Notice(Told, CompactString),
     /// A notice that must wait for a person, and why.
@@ -82,7 +81,7 @@ fn moment(start: Time, when: When) -> Time {
     }
 }
 
-/// Runs a test of the first of `rules`; the others are loaded beside it. All of them are active, whatever their files say:
+/// Runs a test of these rules. All of them are active, whatever their files say:
 /// a rule that is still in the shadow is tested as what it is going to be.
 pub(super) fn run(
     test: &RuleTest,
@@ -107,7 +106,6 @@ pub(super) fn run(
         engine: Engine::new(Arc::clone(&rules), &[SHARD]),
         dispatcher: Dispatcher::new(notices, Arc::<Invited>::clone(&customers)),
         customers,
-        findings: vec![0; rules.rules.len()],
         rules,
         faults,
         now: begin,
@@ -118,6 +116,7 @@ pub(super) fn run(
         arrived: 0,
     };
     run.engine.silence(&silences);
+    run.engine.keep_journal();
     run.engine.advance(SHARD, begin);
     run.engine.advance_scope(begin);
     run.steps(&test.history, start);
@@ -192,8 +191,6 @@ struct Run<'a> {
     calm_since: Time,
     history: bool,
     incidents: BTreeMap<IncidentId, Time>,
-    /// Findings by rule, as far as they were written down.
-    findings: Vec<u64>,
     happened: Vec<Happened>,
     arrived: usize,
 }
@@ -280,7 +277,14 @@ impl Run<'_> {
     /// Runs on until every wait, grace and deadline is decided. The ends of incidents do not belong to that.
     fn end(&mut self) {
         let end = self.now;
-        let until = end + self.rules.rules.iter().map(undecided).max().unwrap_or(Span::ZERO);
+        let until = end
+            + self
+                .rules
+                .rules
+                .iter()
+                .map(|rule| decided_after(rule, &self.rules))
+                .max()
+                .unwrap_or(Span::ZERO);
         while self.now < until {
             self.now = (self.now + SECOND).min(until);
             self.engine.advance(SHARD, self.now);
@@ -387,16 +391,16 @@ impl Run<'_> {
     }
 
     fn collect_findings(&mut self, end: Option<Time>) {
-        let found: Vec<u64> = self.engine.figures().rules.iter().map(|rule| rule.findings).collect();
-        let found = std::mem::replace(&mut self.findings, found);
-        for place in 0..found.len() {
-            let (Some(before), Some(now)) = (found.get(place), self.findings.get(place)) else { continue };
-            let Some(rule) = self.rules.rules.get(place) else { continue };
-            let points = !rule.detect.lasts();
-            if now > before && (end.is_none() || points) {
-                let what = What::Finding { rule: rule.name.clone() };
-                self.happened.push(Happened { at: self.now, what, history: self.history });
+        for Note { at, rule, subject, account_id, turn, .. } in self.engine.drain_notes() {
+            let Turn::Found { since, .. } = turn else { continue };
+            let Some(rule) = self.rules.rules.get(usize::from(rule)) else { continue };
+            // What lasts is found again and again, for as long as time passes.
+            if end.is_some() && rule.detect.lasts() {
+                continue;
             }
+            let rule = CompactString::from(&rule.name);
+            let told = Told { rule, subject, since: Some(since), account_id, evidence: String::new() };
+            self.happened.push(Happened { at, what: What::Finding(told), history: self.history });
         }
     }
 
@@ -405,7 +409,14 @@ impl Run<'_> {
     }
 }
 
-/// How long after the last event something may still be undecided.
+/// How long after the last event something of a rule may still be undecided: what it hears of may be found late itself. No circle
+/// of rules is ever loaded.
+fn decided_after(rule: &Rule, rules: &RuleSet) -> Span {
+    let heard =
+        rule.detect.hears().filter_map(|name| rules.find(name)).map(|rule| decided_after(rule, rules));
+    undecided(rule) + heard.max().unwrap_or(Span::ZERO)
+}
+
 fn undecided(rule: &Rule) -> Span {
     let within = match &rule.detect {
         Detect::Deadline(deadline) => deadline.within,

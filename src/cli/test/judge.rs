@@ -94,7 +94,7 @@ impl Happened {
     fn is_effect(&self) -> bool {
         match self.what {
             What::Ticket(..) | What::Notice(..) | What::Held(..) => true,
-            What::Event { .. } | What::TimePassed | What::Finding { .. } => false,
+            What::Event { .. } | What::TimePassed | What::Finding(_) => false,
         }
     }
 }
@@ -102,23 +102,21 @@ impl Happened {
 /// In what a happening differs from the expectation; [`None`] if it is something else altogether.
 fn differences(expected: &Expectation, happened: &Happened, course: &Course) -> Option<Vec<String>> {
     let mut list = Vec::new();
-    let (rule, told): (&str, Option<&Told>) = match (&expected.what, &happened.what) {
-        (Expected::Finding, What::Finding { rule }) => (rule, None),
-        (Expected::Ticket(word), What::Ticket(told, found)) if word == found => (&told.rule, Some(told)),
-        (Expected::Notice(template), What::Notice(told, found)) if template == found => {
-            (&told.rule, Some(told))
-        }
+    let told: &Told = match (&expected.what, &happened.what) {
+        (Expected::Finding, What::Finding(told)) => told,
+        (Expected::Ticket(word), What::Ticket(told, found)) if word == found => told,
+        (Expected::Notice(template), What::Notice(told, found)) if template == found => told,
         (Expected::Notice(template), What::Held(told, found, reason)) if template == found => {
             list.push(format!("it was held: {reason}"));
-            (&told.rule, Some(told))
+            told
         }
         _ => return None,
     };
     if happened.history {
         list.push("it happened in the history".to_owned());
     }
-    if let Some(wanted) = expected.rule.as_deref().filter(|wanted| *wanted != rule) {
-        list.push(format!("it was the rule {rule}, not {wanted}"));
+    if let Some(wanted) = expected.rule.as_deref().filter(|wanted| *wanted != told.rule) {
+        list.push(format!("it was the rule {}, not {wanted}", told.rule));
     }
     let moment = |when: Option<When>| when.map(|when| course.moment(when));
     if let Some(at) = moment(expected.at).filter(|at| *at != happened.at) {
@@ -127,7 +125,6 @@ fn differences(expected: &Expectation, happened: &Happened, course: &Course) -> 
     if let Some(by) = moment(expected.by).filter(|by| *by < happened.at) {
         list.push(off("at", happened.at, by, course));
     }
-    let Some(told) = told else { return Some(list) };
     if let (Some(since), Some(found)) = (moment(expected.since), told.since)
         && since != found
     {
@@ -152,9 +149,9 @@ fn off(what: &str, found: Time, wanted: Time, course: &Course) -> String {
 }
 
 /// The names of rules that a test loads, the tested one first.
-pub(super) fn loaded<'a>(rule: &'a str, test: &'a RuleTest) -> impl Iterator<Item = &'a str> {
-    std::iter::once(rule)
-        .chain(test.with.iter().map(|(name, _)| name.as_str()).filter(move |name| *name != rule))
+pub(super) fn loaded<'a>(rule: Option<&'a str>, test: &'a RuleTest) -> impl Iterator<Item = &'a str> {
+    let others = test.with.iter().map(|(name, _)| name.as_str());
+    rule.into_iter().chain(others.filter(move |name| Some(*name) != rule))
 }
 
 /// The rules by these names.

@@ -8,7 +8,10 @@ pub(super) fn write(results: &[Result<'_>]) -> String {
     text.push_str(&format!("<testsuites tests=\"{}\" failures=\"{failed}\">\n", results.len()));
     let mut rest = results;
     while let Some(first) = rest.first() {
-        let of_rule = rest.iter().take_while(|result| result.rule == first.rule).count();
+        let same = |result: &&Result<'_>| {
+            result.rule == first.rule && result.test.place.file == first.test.place.file
+        };
+        let of_rule = rest.iter().take_while(same).count();
         let (suite, others) = rest.split_at(of_rule);
         rest = others;
         let failed = suite.iter().filter(|result| result.failure.is_some()).count();

@@ -47,7 +47,7 @@ fn timeline(test: &RuleTest, course: &Course, judgement: &Judgement) -> Vec<Stri
         .iter()
         .enumerate()
         .filter(|(place, happened)| {
-            !matches!(happened.what, What::Finding { .. }) || judgement.met.contains(&Some(*place))
+            !matches!(happened.what, What::Finding(_)) || judgement.met.contains(&Some(*place))
         })
         .collect();
     let width = shown.iter().map(|(_, happened)| ago(happened.at, course.start).len()).max().unwrap_or(0);
@@ -96,7 +96,7 @@ fn words(what: &What, start: Time) -> String {
         What::Event { text, observed: Observed::Late } => format!("{text} (late)"),
         What::Event { text, observed: Observed::Duplicate } => format!("{text} (a duplicate)"),
         What::TimePassed => "(time passes)".to_owned(),
-        What::Finding { rule } => format!("finding of {rule}"),
+        What::Finding(told) => format!("finding of {} {}", told.rule, shown_subject(&told.subject)),
         What::Ticket(told, word) => {
             let since = told.since.map_or(String::new(), |since| format!(" since {}", ago(since, start)));
             format!(

@@ -16,7 +16,7 @@ fn outcome(tests: &str) -> String {
     let text = format!("{RULE}{tests}");
     let rules = parse::load(&text, "rules/failing.yaml", &LoadOptions::default())
         .unwrap_or_else(|errors| panic!("{}", errors.iter().map(ToString::to_string).collect::<String>()));
-    let selection = Selection { rules, beside: Vec::new(), files: 1 };
+    let selection = Selection { rules, beside: Vec::new(), suites: Vec::new(), files: 1 };
     let results = run_all(&selection, &EventSettings::default(), &Arc::default(), None);
     let mut out = Vec::new();
     show(&results, &mut out).unwrap();
@@ -117,6 +117,63 @@ fn what_happens_in_the_history_counts_against_the_test() {
 }
 
 #[test]
+fn findings_are_expected_by_rule_subject_account_and_moment_and_count_only_where_they_are_named() {
+    let found = |expected: &str| {
+        outcome(&format!(
+            "  - name: found\n    events: [{{ at: 0s, type: order.failed, account_id: \"a{{n}}\", repeat: 2, every: 1s }}, {{ at: 3s, type: order.failed, account_id: a2, repeat: 3, every: 1s }}]\n    expect:\n      - {{ at: 4s, ticket: opened }}\n      - {{ at: 4s, notice: topup_failing }}\n      - {expected}\n"
+        ))
+    };
+    for met in [
+        "{ finding: failing, subject: { account_id: a2 }, account_id: a2, at: 4s, since: 4s }",
+        "{ finding: failing, by: 5s, since: 5s }",
+    ] {
+        let shown = found(met);
+        assert!(shown.ends_with("1 test, 0 failed\n"), "{met}: {shown}");
+    }
+    for (unmet, why) in [
+        ("{ finding: failing, subject: { account_id: a1 } }", "it was about { account_id: a2 }"),
+        ("{ finding: failing, account_id: a1 }", "it was the account a2"),
+        ("{ finding: failing, since: 3s }", "since 4s, not 3s"),
+        ("{ finding: failing, at: 6s }", "at 4s, not 6s"),
+    ] {
+        let shown = found(unmet);
+        assert!(shown.contains(&format!("nearly: {why}")), "{unmet}: {shown}");
+    }
+}
+
+#[test]
+fn a_test_runs_on_until_what_hears_of_a_late_finding_is_decided_too() {
+    let text = r#"
+name: late
+topics: orders
+detect: { kind: deadline, start: 'type == "order.paid"', end: 'type == "order.delivered"', within: 30m }
+incident: { wait: 0s }
+---
+name: late-and-silent
+topics: [orders, logins]
+group_by: [account_id]
+detect:
+  kind: sequence
+  within: 1h
+  steps:
+    - { name: late, finding: late }
+    - { name: seen, when: 'type == "login.succeeded"', not: true }
+tests:
+  - name: nobody came to see
+    with: [late]
+    events: [{ at: 0s, type: order.paid, account_id: a1, order_id: o1 }]
+    expect:
+      - { ticket: opened, rule: late, by: 31m }
+      - { ticket: opened, rule: late-and-silent, by: 92m }
+"#;
+    let rules = parse::load(text, "rules/late.yaml", &LoadOptions::default())
+        .unwrap_or_else(|errors| panic!("{}", errors.iter().map(ToString::to_string).collect::<String>()));
+    let selection = Selection { rules, beside: Vec::new(), suites: Vec::new(), files: 1 };
+    let results = run_all(&selection, &EventSettings::default(), &Arc::default(), None);
+    assert!(results[0].failure.is_none(), "{}", results[0].failure.clone().unwrap_or_default());
+}
+
+#[test]
 fn the_ends_of_incidents_belong_to_a_test_only_as_far_as_it_lets_time_pass() {
     let events = "{ at: 0s, type: order.failed, account_id: a1, repeat: 3, every: 1m }";
     let opened = "      - { at: 2m, ticket: opened }\n      - { at: 2m, notice: topup_failing }\n";
@@ -166,7 +223,7 @@ fn junit_names_rule_test_file_and_line_and_escapes_what_xml_would_read() {
         "{RULE}  - name: \"a <b> & \\\"c\\\"\"\n    events: [{{ at: 0s }}]\n    expect: [{{ ticket: opened }}]\n"
     );
     let rules = parse::load(&text, "rules/failing.yaml", &LoadOptions::default()).unwrap();
-    let selection = Selection { rules, beside: Vec::new(), files: 1 };
+    let selection = Selection { rules, beside: Vec::new(), suites: Vec::new(), files: 1 };
     let results = run_all(&selection, &EventSettings::default(), &Arc::default(), None);
     let xml = junit::write(&results);
     assert!(xml.contains("<testsuites tests=\"1\" failures=\"1\">"), "{xml}");

@@ -24,9 +24,9 @@ mod yaml;
 use super::Rule;
 pub use defaults::WAIT;
 pub use error::{Place, RuleError, Source};
-pub use examples::RuleTest;
+pub use examples::{RuleTest, Suite};
 use fields::Reading;
-pub use set::check_set;
+pub use set::{check_set, check_suite};
 pub use silences::silences;
 pub use value::parse_duration;
 
@@ -69,8 +69,21 @@ pub struct Origin {
     pub templates: Vec<Place>,
 }
 
+/// What a file holds.
+#[derive(Clone, Debug, Default)]
+pub struct LoadedFile {
+    pub rules: Vec<LoadedRule>,
+    /// Documents that hold tests and no rule.
+    pub suites: Vec<Suite>,
+}
+
 /// Reads the rules of one file. Rules of several files must then pass [`check_set`] together.
 pub fn load(text: &str, file: &str, options: &LoadOptions) -> Result<Vec<LoadedRule>, Vec<RuleError>> {
+    load_file(text, file, options).map(|loaded| loaded.rules)
+}
+
+/// Reads everything in one file. Tests that stand alone must pass [`check_suite`] with the rules that they are for.
+pub fn load_file(text: &str, file: &str, options: &LoadOptions) -> Result<LoadedFile, Vec<RuleError>> {
     if text.len() > MAX_FILE {
         let error = Place::of_file(file).error(format!("the file is larger than {} MiB", MAX_FILE >> 20));
         return Err(vec![error]);
@@ -88,26 +101,26 @@ pub fn load(text: &str, file: &str, options: &LoadOptions) -> Result<Vec<LoadedR
     for problem in problems {
         reading.push(&problem.span, problem.message, problem.help);
     }
-    let mut rules = Vec::new();
+    let mut loaded = LoadedFile::default();
     for document in documents.iter().filter(|document| !document.is_null()) {
-        rules.extend(form::rule(document, &mut reading));
+        if examples::is_suite(document) {
+            loaded.suites.extend(examples::suite(document, &mut reading));
+        } else {
+            loaded.rules.extend(form::rule(document, &mut reading));
+        }
     }
     let mut errors = reading.errors;
     if errors.is_empty() {
-        return Ok(rules);
+        return Ok(loaded);
     }
     errors.sort_by_key(|error| (error.place.line, error.place.column));
     Err(errors)
 }
 
 /// Reads the bytes of one file, which must be UTF-8.
-pub fn load_bytes(
-    bytes: &[u8],
-    file: &str,
-    options: &LoadOptions,
-) -> Result<Vec<LoadedRule>, Vec<RuleError>> {
+pub fn load_bytes(bytes: &[u8], file: &str, options: &LoadOptions) -> Result<LoadedFile, Vec<RuleError>> {
     match std::str::from_utf8(bytes) {
-        Ok(text) => load(text, file, options),
+        Ok(text) => load_file(text, file, options),
         Err(error) => {
             let valid = bytes.get(..error.valid_up_to()).unwrap_or_default();
             let valid = std::str::from_utf8(valid).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The tests inside rule files: events at moments of a made-up time, and the effects that are expected of them.
+//! The tests inside rule files, and in files of their own: events at moments of a made-up time, and the effects that are expected of them.
 
 use std::ops::Range;
 
@@ -25,6 +25,8 @@ pub struct RuleTest {
     pub name: String,
     /// Where its name stands.
     pub place: Place,
+    /// In a file of tests: the rule that is tested; without one, all rules are.
+    pub rule: Option<(String, Place)>,
     /// Other rules that are loaded beside the one that is tested.
     pub with: Vec<(String, Place)>,
     /// The customers that rules and messages know.
@@ -149,15 +151,66 @@ impl TicketWord {
     }
 }
 
+/// Tests in a file of their own.
+#[derive(Clone, Debug)]
+pub struct Suite {
+    /// The file, as it was named.
+    pub file: std::sync::Arc<str>,
+    /// Files or directories of the rules that are tested, as they are written: from this file's own directory. None: the rules
+    /// that are loaded beside it.
+    pub rules: Vec<(String, Place)>,
+    pub tests: Vec<RuleTest>,
+}
+
+/// Whether a document holds tests and no rule.
+pub fn is_suite(node: &Node) -> bool {
+    let Value::Map(entries) = &node.value else { return false };
+    let has = |name: &str| entries.iter().any(|entry| entry.key == name);
+    has("tests") && !["name", "detect", "topics"].into_iter().any(has)
+}
+
+/// A document of tests: `rules:` and `tests:`.
+pub fn suite(node: &Node, reading: &mut Reading<'_>) -> Option<Suite> {
+    let mut fields = Fields::of(node, "a file of tests", reading)?;
+    let mut rules = Vec::new();
+    if let Some(node) = fields.take("rules") {
+        for item in reading.items(node) {
+            let expected = "a rule file or a directory of them, such as ../rules";
+            if let Some(path) = reading.words(item, expected) {
+                rules.push((path, reading.source.place(&item.span)));
+            }
+        }
+    }
+    let tests = fields.need("tests").map(|node| list(node, Of::Suite, reading)).unwrap_or_default();
+    fields.finish(reading);
+    Some(Suite { file: reading.source.file.clone(), rules, tests })
+}
+
+/// Where tests stand.
+#[derive(Clone, Copy)]
+enum Of<'a> {
+    /// In the file of the rule of this name, if it could be read.
+    Rule(Option<&'a str>),
+    Suite,
+}
+
 pub fn tests(node: &Node, rule: Option<&str>, reading: &mut Reading<'_>) -> Vec<RuleTest> {
+    list(node, Of::Rule(rule), reading)
+}
+
+fn list(node: &Node, of: Of<'_>, reading: &mut Reading<'_>) -> Vec<RuleTest> {
     let Value::List(items) = &node.value else {
         reading.expected("a list of tests", node);
         return Vec::new();
     };
     let mut tests: Vec<RuleTest> = Vec::new();
     for item in items {
-        let Some(test) = test(item, rule, reading) else { continue };
-        if tests.iter().any(|known| known.name == test.name) {
+        let Some(test) = test(item, of, reading) else { continue };
+        let same = |known: &RuleTest| {
+            known.name == test.name
+                && known.rule.as_ref().map(|(name, _)| name) == test.rule.as_ref().map(|(name, _)| name)
+        };
+        if tests.iter().any(same) {
             reading.report(&item.span, format!("another test of this rule is named `{}` too", test.name));
         }
         tests.push(test);
@@ -165,8 +218,21 @@ pub fn tests(node: &Node, rule: Option<&str>, reading: &mut Reading<'_>) -> Vec<
     tests
 }
 
-fn test(node: &Node, rule: Option<&str>, reading: &mut Reading<'_>) -> Option<RuleTest> {
+fn test(node: &Node, of: Of<'_>, reading: &mut Reading<'_>) -> Option<RuleTest> {
     let mut fields = Fields::of(node, "a test", reading)?;
+    let tested = match of {
+        Of::Rule(_) => None,
+        Of::Suite => fields.take("rule").and_then(|node| {
+            Some((
+                reading.name(node, "the name of the rule that is tested")?,
+                reading.source.place(&node.span),
+            ))
+        }),
+    };
+    let rule = match of {
+        Of::Rule(rule) => rule,
+        Of::Suite => tested.as_ref().map(|(name, _)| name.as_str()),
+    };
     let name_node = fields.need("name");
     let name = name_node.and_then(|node| reading.words(node, "a sentence about what is tested"));
     let mut with = Vec::new();
@@ -199,7 +265,18 @@ fn test(node: &Node, rule: Option<&str>, reading: &mut Reading<'_>) -> Option<Ru
     let silences_node = fields.take("silences");
     let silences = silences_node.map(|node| given::silences(node, &concerned, reading)).unwrap_or_default();
     fields.finish(reading);
-    Some(RuleTest { name: name?, place, with, customers, silences, history, events, expect, expect_place })
+    Some(RuleTest {
+        name: name?,
+        place,
+        rule: tested,
+        with,
+        customers,
+        silences,
+        history,
+        events,
+        expect,
+        expect_place,
+    })
 }
 
 fn steps(node: &Node, reading: &mut Reading<'_>) -> Vec<Step> {
@@ -391,9 +468,8 @@ fn one_expectation(
     let what = match (finding, ticket, notice) {
         (Some(node), None, None) => {
             let name = reading.name(node, "the name of the rule that finds it")?;
-            if name != "true" && Some(name.as_str()) != rule {
-                named_rule = Some(name);
-            }
+            // Others that are loaded beside the tested rule find things too.
+            named_rule = if name == "true" { rule.map(str::to_owned) } else { Some(name) };
             Some(Expected::Finding)
         }
         (None, Some(node), None) => reading.choice(node, &TicketWord::ALL).map(Expected::Ticket),
@@ -415,11 +491,6 @@ fn one_expectation(
     let (at, by, since) = (moment("at", reading), moment("by", reading), moment("since", reading));
     if at.is_some() && by.is_some() {
         reading.report(&fields.key_span("by"), "an expected effect has either `at` or `by`");
-    }
-    if what == Some(Expected::Finding) {
-        for name in ["subject", "account_id", "since"].into_iter().filter(|name| fields.has(name)) {
-            reading.report(&fields.key_span(name), format!("`{name}` is not supported beside `finding` yet"));
-        }
     }
     fields.finish(reading);
     Some(Expectation { place, what: what?, rule: named_rule, subject, account_id, at, by, since })

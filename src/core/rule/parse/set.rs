@@ -6,7 +6,7 @@ use super::super::Rule;
 use super::super::condition::nearest;
 use super::error::{Place, RuleError};
 use super::yaml::MAX_PROBLEMS;
-use super::{LoadedRule, Origin};
+use super::{LoadedRule, Origin, RuleTest, Suite};
 use crate::core::event::{TextField, TextSet, Topic, TypeSet};
 
 /// The most rules of one configuration; more are an error.
@@ -101,8 +101,26 @@ fn no_rule(place: &Place, name: &str, by_name: &BTreeMap<&str, &LoadedRule>) -> 
     error.maybe_help(near.map(|near| format!("did you mean `{near}`?")))
 }
 
+/// Checks the tests of a file of their own with the rules that they are for.
+pub fn check_suite(suite: &Suite, rules: &[LoadedRule]) -> Vec<RuleError> {
+    let by_name = rules.iter().map(|loaded| (loaded.rule.name.as_str(), loaded)).collect();
+    let mut errors = Vec::new();
+    for (name, place) in suite.tests.iter().filter_map(|test| test.rule.as_ref()) {
+        if !rules.iter().any(|loaded| loaded.rule.name == *name) {
+            errors.push(no_rule(place, name, &by_name));
+        }
+    }
+    named_in_tests(&suite.tests, &by_name, &mut errors);
+    errors.truncate(MAX_PROBLEMS);
+    errors
+}
+
 fn examples(loaded: &LoadedRule, by_name: &BTreeMap<&str, &LoadedRule>, errors: &mut Vec<RuleError>) {
-    let named = loaded.tests.iter().flat_map(|test| {
+    named_in_tests(&loaded.tests, by_name, errors);
+}
+
+fn named_in_tests(tests: &[RuleTest], by_name: &BTreeMap<&str, &LoadedRule>, errors: &mut Vec<RuleError>) {
+    let named = tests.iter().flat_map(|test| {
         let with = test.with.iter().map(|(name, place)| (name, place));
         let expected =
             test.expect.iter().filter_map(|expected| Some((expected.rule.as_ref()?, &expected.place)));

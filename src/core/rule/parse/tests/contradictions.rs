@@ -314,12 +314,6 @@ tests:
     14 |       - { at: 8m, by: 9m, ticket: opened, notice: t }
        |                   ^^
 
-    error: `since` is not supported beside `finding` yet
-      --> rules/x.yaml:15:31
-       |
-    15 |       - { at: 8m, finding: x, since: 3m }
-       |                               ^^^^^
-
     error: a test has no `events`
       --> rules/x.yaml:16:5
        |
