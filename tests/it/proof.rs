@@ -157,6 +157,32 @@ fn a_rule_in_the_shadow_says_what_it_would_have_done_and_changes_nothing_else() 
 }
 
 #[test]
+fn a_rule_that_leaves_the_shadow_gains_tickets_and_customers() {
+    let (_was, was) = written("rules.yaml", &hasty("shadow"));
+    let (_is, is) = written("rules.yaml", &hasty("active"));
+    let against = |rules: &str, other: &str, format: &str| {
+        let arguments = ["replay", "--rules", rules, "--against", other, "--input", "-", "--format", format];
+        fed(&arguments, &events()).ended(OK)
+    };
+    let summary = |said: &Said| lines(said).last().unwrap()["summary"].clone();
+    let gained = summary(&against(&is, &was, "json"));
+    assert_eq!(gained["states"], json!([{ "rule": "hasty", "rules": "active", "against": "shadow" }]));
+    let figures = |summary: &Value| {
+        ["gained", "lost", "told_more", "told_less"].map(|name| summary["rules"][0][name].clone())
+    };
+    assert_eq!(figures(&gained), [json!(3), json!(0), json!(3), json!(0)]);
+    assert_eq!(gained["held"], json!({ "rules": 0, "against": 0 }));
+    assert_eq!(figures(&summary(&against(&was, &is, "json"))), [json!(0), json!(3), json!(0), json!(3)]);
+    against(&is, &was, "text").reports(&["hasty: shadow → active", "customers told by any rule: 0 → 3"]);
+
+    let arguments = ["replay", "--rules", &was, "--input", "-", "--explain", "a1"];
+    fed(&arguments, &events()).ended(OK).reports(&[
+        "the customer would be told: topup_failing (hasty, in the shadow)",
+        "a1 would have been told, but the rule is in the shadow",
+    ]);
+}
+
+#[test]
 fn what_is_in_the_shadow_covers_only_what_is_in_the_shadow_too() {
     let cause = |state: &str| {
         GOOD_RULE

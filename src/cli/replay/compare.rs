@@ -8,9 +8,9 @@ use compact_str::CompactString;
 use crate::core::effect::{EffectKind, IncidentId, Subject, TicketStep};
 use crate::core::engine::Observed;
 use crate::core::event::Event;
-use crate::core::rule::{RuleSet, Severity};
+use crate::core::rule::{RuleSet, RuleState, Severity};
 use crate::core::time::{Span, Time};
-use crate::delivery::notice::Decision;
+use crate::delivery::notice::{Decision, HoldReason};
 use crate::delivery::store::Planned;
 
 use super::coverage::{Coverage, CoverageFigures, told};
@@ -87,7 +87,9 @@ impl Seen {
                 TicketStep::Merged(_) => ticket.ended = Some((effect.at, "merged")),
             }
         }
-        self.held += u64::from(matches!(planned.decision, Some(Decision::Held { .. })));
+        // What is not said in the shadow waits for nobody.
+        let held = |decision: &Decision| matches!(decision, Decision::Held { reason, .. } if *reason != HoldReason::Shadow);
+        self.held += u64::from(planned.decision.as_ref().is_some_and(held));
         self.coverage.planned(planned);
         if let Some(notice) = told(planned) {
             let of_rule = self.told.entry(effect.rule.clone()).or_default();
@@ -186,6 +188,8 @@ pub(super) struct Difference {
     pub(super) rules: Vec<OfRule>,
     /// Rules that both sets have and that do not mean the same.
     pub(super) changed: Vec<String>,
+    /// Of them those whose state is another one: their name, what it was and what it is.
+    pub(super) states: Vec<(String, &'static str, &'static str)>,
     pub(super) added: Vec<String>,
     pub(super) removed: Vec<String>,
     /// Customers told by any rule.
@@ -209,6 +213,9 @@ impl Comparison {
                 None => found.added.push(rule.name.clone()),
                 Some(other) if other.version != rule.version || other.state != rule.state => {
                     found.changed.push(rule.name.clone());
+                    if other.state != rule.state {
+                        found.states.push((rule.name.clone(), name_of(other.state), name_of(rule.state)));
+                    }
                 }
                 Some(_) => {}
             }
@@ -228,20 +235,29 @@ impl Comparison {
             of_rule.told_more = one.difference(other).count() as u64;
             of_rule.told_less = other.difference(one).count() as u64;
         }
-        self.compare_tickets(&mut of_rules, &mut found.changes);
+        let hidden = [hidden(rules, against), hidden(against, rules)];
+        self.compare_tickets(&hidden, &mut of_rules, &mut found.changes);
         self.compare_customers(&mut found);
         found.changes.sort_by_key(Change::at);
         found.rules = of_rules.into_values().collect();
         found
     }
 
-    fn compare_tickets(&self, of_rules: &mut BTreeMap<CompactString, OfRule>, changes: &mut Vec<Change>) {
+    /// `hidden`: the rules of each side whose tickets count for nothing.
+    fn compare_tickets(
+        &self,
+        hidden: &[BTreeSet<&str>; 2],
+        of_rules: &mut BTreeMap<CompactString, OfRule>,
+        changes: &mut Vec<Change>,
+    ) {
         let (ours, theirs) = (self.rules.by_subject(), self.against.by_subject());
         let subjects: BTreeSet<_> = ours.keys().chain(theirs.keys()).collect();
         for subject in subjects {
             let of_rule = of_rules.entry(CompactString::from(subject.0)).or_default();
-            let one = ours.get(subject).map_or(&[][..], Vec::as_slice);
-            let other = theirs.get(subject).map_or(&[][..], Vec::as_slice);
+            let [one, other] = [(&ours, &hidden[0]), (&theirs, &hidden[1])].map(|(tickets, hidden)| {
+                let found = tickets.get(subject).filter(|_| !hidden.contains(subject.0));
+                found.map_or(&[][..], Vec::as_slice)
+            });
             of_rule.tickets[0] += one.len() as u64;
             of_rule.tickets[1] += other.len() as u64;
             for pair in pairs(one, other) {
@@ -286,6 +302,21 @@ impl Comparison {
                 found.changes.push(Change::CustomerLost(account.clone(), told.clone()));
             }
         }
+    }
+}
+
+/// The rules that are in the shadow here and not there: nobody sees their tickets here.
+fn hidden<'a>(here: &'a RuleSet, there: &RuleSet) -> BTreeSet<&'a str> {
+    let shadow = |rules: &RuleSet, name: &str| rules.find(name).map(|rule| rule.state == RuleState::Shadow);
+    let names = here.rules.iter().map(|rule| rule.name.as_str());
+    names.filter(|name| shadow(here, name) == Some(true) && shadow(there, name) == Some(false)).collect()
+}
+
+const fn name_of(state: RuleState) -> &'static str {
+    match state {
+        RuleState::Active => "active",
+        RuleState::Shadow => "shadow",
+        RuleState::Paused => "paused",
     }
 }
 

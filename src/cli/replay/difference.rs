@@ -153,6 +153,8 @@ fn summary_json(difference: &Difference, counts: &Counts) -> Value {
         "events": counts.events, "rejected": counts.rejected, "late": counts.late,
         "duplicates": counts.duplicates,
         "changed": difference.changed, "added": difference.added, "removed": difference.removed,
+        "states": difference.states.iter().map(|(name, was, is)| json!({ "rule": name, "rules": is, "against": was }))
+            .collect::<Vec<_>>(),
         "rules": rules,
         "customers": {
             "told": pair(difference.told), "gained": gained, "lost": lost,
@@ -188,6 +190,9 @@ fn write_summary(difference: &Difference, counts: &Counts, out: &mut impl Write)
         if !names.is_empty() {
             writeln!(out, "{what}: {}", names.join(", "))?;
         }
+    }
+    for (name, was, is) in &difference.states {
+        writeln!(out, "{name}: {was} → {is}")?;
     }
     let (different, same): (Vec<&OfRule>, Vec<&OfRule>) =
         difference.rules.iter().partition(|rule| !rule.is_the_same());

@@ -147,6 +147,7 @@ impl What {
                 };
                 match how {
                     Ok(via) => format!("{whom} is told{of} by {via}: {template} ({rule})"),
+                    Err("shadow") => format!("{whom} would be told{of}: {template} ({rule}, in the shadow)"),
                     Err(reason) => format!("{whom} is not told{of}, {reason}: {template} ({rule})"),
                 }
             }

@@ -197,12 +197,17 @@ impl Explanation {
         if let Some((at, via)) = life.told.get(own) {
             return format!("{own} was told at {at} by {via}");
         }
+        if life.shadow {
+            return match life.held.contains_key(own) {
+                true => format!("{own} would have been told, but the rule is in the shadow"),
+                false => "nobody was told: the rule is in the shadow".to_owned(),
+            };
+        }
         if let Some(reason) = life.held.get(own) {
             return format!("{own} was not told: {reason}");
         }
         let is_customer = self.accounts.contains(own) && self.accounts.len() == 1;
         match (life.told.len(), life.held.len()) {
-            _ if life.shadow => "nobody was told: the rule is in the shadow".to_owned(),
             _ if rule.notice.is_none() => "nobody was told: the rule has no `notice`".to_owned(),
             (0, 0) if life.ended.is_some() => {
                 "nobody was told: it was over when it opened, or nobody had it".to_owned()
