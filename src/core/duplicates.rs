@@ -61,6 +61,11 @@ impl Duplicates {
         }
     }
 
+    /// From here on events are remembered for this long.
+    pub fn set_retention(&mut self, retention: Span) {
+        self.retention = retention;
+    }
+
     /// Remembers an event; true if it was seen before. `newest` is the newest event time of its shard.
     pub fn seen(&mut self, account: Symbol, id: Symbol, newest: Time) -> bool {
         let began = *self.current.began.get_or_insert(newest);

@@ -44,6 +44,8 @@ pub enum EndReason {
     Quiet,
     /// Staff closed it.
     Closed,
+    /// Its rule has gone, or no longer says so.
+    RuleChanged,
 }
 
 impl EndReason {
@@ -52,6 +54,7 @@ impl EndReason {
             Self::Recovered => "recovered",
             Self::Quiet => "quiet",
             Self::Closed => "closed",
+            Self::RuleChanged => "rule_changed",
         }
     }
 }

@@ -3,10 +3,12 @@
 //! Same events, same effects: what the engine does depends on events, rules and event time alone. Production may read
 //! topics in another interleaving than a replay; then the settled incidents are the same.
 
+pub mod change;
 mod checkpoint;
 mod journal;
 mod plan;
 mod spanning;
+mod swap;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +31,7 @@ use crate::core::time::{Span, Time};
 
 pub use checkpoint::{Record, Restored};
 use plan::Plan;
+pub use swap::{Mark, Successor};
 
 /// The memory of detectors is swept this often in event time.
 const SWEEP_EVERY: Span = Span::from_secs(1);
@@ -45,6 +48,10 @@ pub enum Observed {
 /// The rules, applied to the shards of one worker.
 pub struct Engine {
     rules: Arc<RuleSet>,
+    /// What stands for the state of each rule in checkpoints.
+    marks: Vec<Mark>,
+    /// The generation of the states that are filled next.
+    generation: u64,
     /// The rules once more, taken out while an event is judged. Counting a reference up and down for each event would
     /// wait for every store on its way to memory: a twelfth of the time.
     lent: Option<Arc<RuleSet>>,
@@ -107,6 +114,8 @@ impl Engine {
         let shards = ByShard::new(shards, |shard| Shard::new(shard, &rules, &plan.reaches));
         Self {
             lent: Some(Arc::clone(&rules)),
+            marks: rules.rules.iter().map(|rule| Mark::new(rule, 0, Time::MIN)).collect(),
+            generation: 1,
             rules,
             plan,
             shards,

@@ -9,6 +9,7 @@ pub mod journal;
 mod kinship;
 mod life;
 mod state;
+pub mod succession;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -113,9 +114,17 @@ pub struct Incidents {
     changed: BTreeSet<Key>,
     /// Records of accounts whose incident is forgotten, to be deleted by the next checkpoint.
     gone: Vec<(Vec<u8>, Vec<Symbol>)>,
+    /// Records of incidents whose rule is gone, to be deleted as well.
+    orphaned: Vec<Vec<u8>>,
+    /// Where the rules of a checkpoint stand now, by their places then; empty: where they stood.
+    moved: Vec<Option<u16>>,
     /// Accounts that were restored before their incident.
     early: HashMap<Key, Vec<(Symbol, Affected)>>,
     silences: Arc<Silences>,
+    /// By rule: what opens before this time opens silently.
+    quiet_until: Vec<Time>,
+    /// When that happens which is going on.
+    now: Time,
     /// Kept for whoever asks why.
     journal: Option<Journal>,
     /// Findings since the start, by rule.
@@ -128,6 +137,8 @@ impl Incidents {
     pub fn new(rules: Arc<RuleSet>, reach: Reach) -> Self {
         let findings = vec![0; rules.rules.len()];
         Self {
+            quiet_until: vec![Time::MIN; rules.rules.len()],
+            now: Time::MIN,
             kinship: Kinship::new(&rules),
             reach,
             opened: VecDeque::new(),
@@ -137,6 +148,8 @@ impl Incidents {
             known: BTreeMap::new(),
             changed: BTreeSet::new(),
             gone: Vec::new(),
+            orphaned: Vec::new(),
+            moved: Vec::new(),
             early: HashMap::new(),
             silences: Arc::default(),
             journal: None,
@@ -154,9 +167,9 @@ impl Incidents {
         self.live.get(&key)
     }
 
-    /// Incidents that are open, for figures: those that wait or have joined another one have no ticket of their own.
+    /// Incidents that are open, for figures: those that wait, are silent or have joined another one have no ticket of their own.
     pub fn open(&self) -> usize {
-        self.live.values().filter(|incident| incident.phase == Phase::Open).count()
+        self.live.values().filter(|incident| incident.is_told_of()).count()
     }
 
     pub fn len(&self) -> usize {
@@ -192,16 +205,19 @@ impl Incidents {
         self.date(finding.at);
         let silences = Arc::clone(&self.silences);
         let before = self.standing(key);
+        let hushed = self.is_hushed(key);
         let is_silenced = |subject: &Subject| silences.over(&rule.name, subject, finding.since).is_some();
         let outcome = match self.live.get_mut(&key) {
             Some(incident) => {
                 let silenced = is_silenced(&incident.subject);
                 self.silenced += u64::from(silenced);
+                incident.hushed = hushed;
                 incident.feed(rule, finding, silenced, cause, effects)
             }
             None => {
                 let mut incident = self.make(rule, finding);
                 incident.silenced = is_silenced(&incident.subject);
+                incident.hushed = hushed;
                 self.silenced += u64::from(incident.silenced);
                 let outcome = incident.start(rule, finding.at, cause, effects);
                 self.live.insert(key, incident);
@@ -286,10 +302,15 @@ impl Incidents {
     fn change(&mut self, key: Key, act: impl FnOnce(&Rule, &mut Incident)) {
         let rules = Arc::clone(&self.rules);
         let Some(rule) = rules.rules.get(usize::from(key.rule)) else { return };
-        let before = self.standing(key);
+        let (before, hushed) = (self.standing(key), self.is_hushed(key));
         let Some(incident) = self.live.get_mut(&key) else { return };
+        incident.hushed = hushed;
         act(rule, incident);
         self.settle(key, rule, before);
+    }
+
+    fn is_hushed(&self, key: Key) -> bool {
+        self.quiet_until.get(usize::from(key.rule)).is_some_and(|until| self.now < *until)
     }
 
     fn standing(&self, key: Key) -> Standing {
@@ -357,6 +378,9 @@ impl Incidents {
 
     /// Hands out what changed since the last checkpoint.
     pub fn drain_changes(&mut self, sink: Sink<'_>) {
+        for name in std::mem::take(&mut self.orphaned) {
+            sink(&name, None);
+        }
         for (mut name, accounts) in std::mem::take(&mut self.gone) {
             let length = name.len();
             for account in accounts {
@@ -410,6 +434,14 @@ impl Incidents {
             return Ok(());
         }
         let mut incident = Incident::decode(&mut Reader(value))?;
+        if let Phase::Joined { cause, id } = incident.phase
+            && !self.moved.is_empty()
+        {
+            match self.moved.get(usize::from(cause.rule)).copied().flatten() {
+                Some(rule) => incident.phase = Phase::Joined { cause: Key { rule, ..cause }, id },
+                None => incident.leave(incident.last_finding),
+            }
+        }
         incident.affected.extend(self.early.remove(&key).unwrap_or_default());
         self.reschedule(key, None, incident.due());
         self.kinship.moved(key, None, incident.account());

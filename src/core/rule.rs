@@ -10,6 +10,7 @@ pub mod correlation;
 pub mod deadline;
 pub mod demand;
 pub mod frequency;
+pub mod history;
 pub mod limit;
 pub mod list;
 pub mod metric;
@@ -305,6 +306,18 @@ pub struct IncidentPolicy {
     pub covered_by: Vec<Cover>,
     /// How long a finding that a scope rule may explain waits for it.
     pub wait: Span,
+    /// What becomes of open incidents when the rule goes, or no longer says what it said.
+    pub on_remove: OnRemove,
+}
+
+/// What becomes of a rule's open incidents without it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnRemove {
+    /// They end; nobody is told that all is well.
+    #[default]
+    Resolve,
+    /// Their tickets stay open for staff to close.
+    Keep,
 }
 
 /// One entry of `covered_by`: another rule whose open incident explains this rule's findings.

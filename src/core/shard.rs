@@ -136,6 +136,11 @@ impl Shard {
         Moment { settled, now: self.now, late }
     }
 
+    /// Its records are to be written once more.
+    pub(super) fn note_change(&mut self) {
+        self.meta_changed = true;
+    }
+
     /// Looks up anew when something is due by time alone.
     pub(super) fn reschedule(&mut self) {
         let watches = self.watches.iter().flatten().filter_map(|watch| watch.next_due());

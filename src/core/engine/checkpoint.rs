@@ -1,8 +1,8 @@
 //! The engine's state as keyed records: what a checkpoint writes, what a restart reads.
 
-use super::{Engine, REKEYED};
+use super::{Engine, Mark, REKEYED};
 use crate::core::codec::{CorruptState, Reader, Sink, Writer};
-use crate::core::rule::Rule;
+use crate::core::event::Symbol;
 
 /// One changed key of a shard's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,14 +31,21 @@ enum Part {
     Incident = 5,
 }
 
-/// Puts the part, and where it belongs to one rule that rule's name and version, before a key.
-fn prefix(out: &mut Vec<u8>, part: Part, rule: Option<&Rule>) {
+/// Puts the part, and where it belongs to one rule that rule's name and what stands for its state, before a key.
+fn prefix(out: &mut Vec<u8>, part: Part, rule: Option<&Mark>) {
     out.clear();
     let mut writer = Writer(out);
     writer.byte(part as u8);
-    if let Some(rule) = rule {
-        writer.text(&rule.name);
-        writer.unsigned(rule.version);
+    if let Some(mark) = rule {
+        writer.text(&mark.name);
+        writer.unsigned(mark.stamp());
+    }
+}
+
+impl Mark {
+    /// The version, and another number for each state of the same version that was filled anew.
+    fn stamp(&self) -> u64 {
+        if self.generation == 0 { self.version } else { Symbol(self.version).with(Symbol(self.generation)).0 }
     }
 }
 
@@ -61,7 +68,7 @@ impl Engine {
     /// Hands out what changed since the last call. The caller writes it atomically with the input positions.
     pub fn drain_changes(&mut self, sink: &mut dyn FnMut(Record<'_>)) {
         let mut key = Vec::new();
-        let rules = &self.rules.rules;
+        let rules = &self.marks;
         for state in self.shards.values_mut().chain([&mut self.scope.rekeyed]) {
             let shard = state.id;
             prefix(&mut key, Part::Meta, None);
@@ -99,8 +106,8 @@ impl Engine {
         let part = reader.byte()?;
         let of_rule = [Part::Watch, Part::Counter, Part::Judge].iter().any(|known| *known as u8 == part);
         let rule = if of_rule {
-            let (name, version) = (reader.text()?, reader.unsigned()?);
-            let found = self.rules.rules.iter().position(|rule| rule.name == name && rule.version == version);
+            let (name, stamp) = (reader.text()?, reader.unsigned()?);
+            let found = self.marks.iter().position(|mark| mark.name == name && mark.stamp() == stamp);
             let Some(found) = found else { return Ok(Restored::Stale) };
             Some(found)
         } else {

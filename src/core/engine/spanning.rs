@@ -14,10 +14,10 @@ use crate::core::time::Time;
 
 /// An event on its way to the shard of its subject.
 pub(super) struct Rekeyed {
-    time: Time,
-    shard: u32,
-    sequence: u64,
-    rule: u16,
+    pub(super) time: Time,
+    pub(super) shard: u32,
+    pub(super) sequence: u64,
+    pub(super) rule: u16,
     event: Event<'static>,
 }
 
@@ -137,13 +137,15 @@ impl Engine {
         let Some(started_at) = self.scope.incidents.get(key).map(|incident| incident.started_at) else {
             return;
         };
-        let Some(cause) = self.scope.incidents.cause(key) else { return };
+        let cause = self.scope.incidents.cause(key);
         // Those who were told of their own incident come first, so that they do not hear twice.
         let mut joining = Vec::new();
         let mut met = Vec::new();
-        for shard in self.shards.values_mut().chain([&mut self.scope.rekeyed]) {
-            for explained in shard.incidents.explained_by(&cause) {
-                met.extend(shard.incidents.join(explained, &cause, at, &mut joining));
+        if let Some(cause) = &cause {
+            for shard in self.shards.values_mut().chain([&mut self.scope.rekeyed]) {
+                for explained in shard.incidents.explained_by(cause) {
+                    met.extend(shard.incidents.join(explained, cause, at, &mut joining));
+                }
             }
         }
         for shard in self.shards.values_mut() {
@@ -153,7 +155,9 @@ impl Engine {
         }
         self.scope.incidents.meet(key, met, at, &mut self.effects);
         self.effects.append(&mut joining);
-        if !self.scope.causes.iter().any(|known| known.key == key) {
+        if let Some(cause) =
+            cause.filter(|cause| self.scope.causes.iter().all(|known| known.key != cause.key))
+        {
             self.scope.causes.push(cause);
         }
     }

@@ -4,6 +4,7 @@ mod covering;
 mod hearing;
 mod kinds;
 mod reconciling;
+mod swapping;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

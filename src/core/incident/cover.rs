@@ -53,16 +53,16 @@ impl Incidents {
         let mut causes: Vec<Cause> = self
             .live
             .iter()
-            .filter(|(_, incident)| incident.phase == Phase::Open)
+            .filter(|(_, incident)| incident.is_told_of())
             .filter_map(|(key, incident)| self.as_cause(*key, incident))
             .collect();
         causes.sort_by_key(|cause| cause.key);
         causes
     }
 
-    /// A live incident, as the cause of others.
+    /// A live incident, as the cause of others. What has no ticket explains nothing to anybody.
     pub fn cause(&self, key: Key) -> Option<Cause> {
-        self.as_cause(key, self.live.get(&key)?)
+        self.as_cause(key, self.live.get(&key).filter(|incident| !incident.silent)?)
     }
 
     fn as_cause(&self, key: Key, incident: &Incident) -> Option<Cause> {
@@ -81,7 +81,7 @@ impl Incidents {
         self.kinship
             .of(Symbol::of(&facts.account_id))
             .filter_map(|key| Some((key, self.live.get(&key)?)))
-            .filter(|(_, incident)| incident.phase == Phase::Open)
+            .filter(|(_, incident)| incident.is_told_of())
             .filter_map(|(key, incident)| self.as_cause(key, incident))
             .find(|cause| cause.explains(rule, facts))
     }
@@ -112,7 +112,8 @@ impl Incidents {
             let mut joining = Vec::new();
             let mut met = Vec::new();
             let beside = self.kinship.beside(key, incident.account());
-            if let Some(cause) = self.as_cause(key, incident).filter(|_| !beside.is_empty()) {
+            let cause = self.as_cause(key, incident).filter(|_| !incident.silent && !beside.is_empty());
+            if let Some(cause) = cause {
                 for other in beside {
                     if self.is_explained(other, &cause) {
                         met.extend(self.join(other, &cause, at, &mut joining));

@@ -57,6 +57,7 @@ impl Incidents {
 
     /// What happens from here on happens at this time.
     pub(super) fn date(&mut self, at: Time) {
+        self.now = at;
         if let Some(journal) = &mut self.journal {
             journal.at = at;
         }

@@ -92,6 +92,13 @@ impl Incident {
                 self.remember(finding);
                 Outcome::Fed
             }
+            // What was found while the rule was not to be heard stays untold; what is found now is not.
+            Phase::Open if self.silent && !self.hushed && !rule.detect.lasts() => {
+                self.afresh(finding);
+                self.silent = false;
+                self.silenced = silenced;
+                self.begin(rule, finding.at, Span::ZERO, cause, effects)
+            }
             Phase::Open => {
                 self.remember(finding);
                 // A late finding from before the end says nothing about what came after it.
@@ -103,7 +110,8 @@ impl Incident {
             }
             Phase::Ended { at, .. } if silenced || finding.since <= at => Outcome::Fed,
             Phase::Ended { .. } => {
-                self.again(finding);
+                self.reopened = true;
+                self.afresh(finding);
                 if let Some(cause) = cause {
                     // Trouble of another origin: who was told of the earlier one has not heard of this.
                     for account in self.affected.values_mut() {
@@ -112,9 +120,10 @@ impl Incident {
                     return Outcome::Joined(self.join(rule, cause, finding.at, effects));
                 }
                 self.phase = Phase::Open;
+                self.silent = self.hushed;
                 self.cooldown = (self.cooldown + self.cooldown).min(rule.incident.cooldown_max);
                 self.arm(rule);
-                self.unannounced = Some((TicketStep::Reopened, finding.at));
+                self.unannounced = Some((self.opening_step(), finding.at));
                 Outcome::Opened
             }
             Phase::Withdrawn { .. } | Phase::Gone => {
@@ -123,7 +132,9 @@ impl Incident {
                 // Found again at the same moment, it is the same incident, and its numbering goes on.
                 let revision = if id == self.id { self.revision } else { 0 };
                 let affected = std::mem::take(&mut self.affected);
+                let hushed = self.hushed;
                 *self = Self::new(id, 0, subject, (finding.facts)(), finding, rule.incident.cooldown);
+                self.hushed = hushed;
                 self.revision = revision;
                 self.silenced = silenced;
                 if revision > 0 {
@@ -136,9 +147,13 @@ impl Incident {
         }
     }
 
+    /// Where nothing was ever said of it, it has not come back but come.
+    const fn opening_step(&self) -> TicketStep {
+        if self.reopened && self.revision > 0 { TicketStep::Reopened } else { TicketStep::Opened }
+    }
+
     /// What is remembered anew when the trouble comes back.
-    fn again(&mut self, finding: &Finding<'_>) {
-        self.reopened = true;
+    fn afresh(&mut self, finding: &Finding<'_>) {
         self.since = finding.since;
         self.started_at = finding.started_at.min(finding.since);
         self.findings.clear();
@@ -261,10 +276,11 @@ impl Incident {
 
     fn open(&mut self, rule: &Rule, at: Time) {
         self.phase = Phase::Open;
+        self.silent = self.hushed;
         self.opened_at = at;
         self.arm(rule);
         self.count_own_account();
-        self.unannounced = Some((TicketStep::Opened, at));
+        self.unannounced = Some((self.opening_step(), at));
     }
 
     /// Says that it has opened, with everybody whom it touches so far, and then tells them.
@@ -288,7 +304,7 @@ impl Incident {
         }
     }
 
-    fn end(&mut self, rule: &Rule, reason: EndReason, at: Time, effects: &mut Vec<Effect>) {
+    pub(super) fn end(&mut self, rule: &Rule, reason: EndReason, at: Time, effects: &mut Vec<Effect>) {
         self.announce(rule, Vec::new(), effects);
         self.phase = Phase::Ended { at, reason };
         self.timer = Some(at + self.cooldown);
@@ -300,7 +316,7 @@ impl Incident {
     }
 
     /// Sets the timer of an open incident.
-    fn arm(&mut self, rule: &Rule) {
+    pub(super) fn arm(&mut self, rule: &Rule) {
         self.timer = match self.cleared {
             Some((since, _)) => Some(since + rule.keep_firing),
             None if rule.detect.lasts() => None,
@@ -349,7 +365,7 @@ impl Incident {
     }
 
     fn tell(&mut self, rule: &Rule, symbol: Symbol, at: Time, effects: &mut Vec<Effect>) {
-        if self.muted {
+        if self.muted || self.silent {
             return;
         }
         let Some(account) = self.affected.get(&symbol).filter(|account| !account.told) else { return };
@@ -386,7 +402,7 @@ impl Incident {
         let Some(mut account) = self.affected.get(&symbol).cloned() else { return };
         self.write_affected(rule, &account, at, effects);
         let over = matches!(self.cleared, Some((_, true)));
-        if let Some(notice) = rule.notice.as_ref().filter(|_| !account.told && !over) {
+        if let Some(notice) = rule.notice.as_ref().filter(|_| !account.told && !over && !self.silent) {
             account.told = true;
             self.write_notice(rule, &account, &notice.template, Stage::Opened, at, effects);
             self.affected.insert(symbol, account);
@@ -416,9 +432,8 @@ impl Incident {
         at: Time,
         effects: &mut Vec<Effect>,
     ) -> Vec<Affected> {
-        let had_ticket = self.phase == Phase::Open;
         self.count_own_account();
-        if had_ticket {
+        if self.is_told_of() {
             self.step(rule, TicketStep::Merged(cause.id), at, effects);
         }
         self.phase = Phase::Joined { cause: cause.key, id: cause.id };
@@ -456,15 +471,21 @@ impl Incident {
     }
 
     fn step(&mut self, rule: &Rule, step: TicketStep, at: Time, effects: &mut Vec<Effect>) {
-        self.revision += 1;
         self.affected_reported = self.affected_count();
+        if self.silent {
+            return;
+        }
+        self.revision += 1;
         let snapshot = desk::snapshot(rule, self);
         let kind = EffectKind::Ticket { revision: self.revision, step, snapshot };
         effects.push(self.effect(rule, at, kind));
     }
 
     fn write_affected(&self, rule: &Rule, account: &Affected, at: Time, effects: &mut Vec<Effect>) {
-        let Some(facts) = account.facts.clone().or_else(|| self.facts.clone()) else { return };
+        let Some(facts) = account.facts.clone().or_else(|| self.facts.clone()).filter(|_| !self.silent)
+        else {
+            return;
+        };
         let kind = EffectKind::Affected { account_id: account.account_id.clone(), facts };
         effects.push(self.effect(rule, at, kind));
     }
@@ -478,6 +499,9 @@ impl Incident {
         at: Time,
         effects: &mut Vec<Effect>,
     ) {
+        if self.silent {
+            return;
+        }
         // What nobody was told of needs neither an end nor a correction.
         let shadow = match rule.state {
             RuleState::Active => false,

@@ -80,6 +80,10 @@ pub struct Incident {
     pub cooldown: Span,
     /// Every finding since it began was silenced.
     pub(super) silenced: bool,
+    /// It opened when its rule was not to be heard yet: there is no ticket, nobody was told, and nobody will be of its end.
+    pub(super) silent: bool,
+    /// Its rule is not to be heard at present. Set before each step, never kept.
+    pub(super) hushed: bool,
     /// People have asked not to hear of what happens now. Set before each step, never kept.
     pub(super) muted: bool,
     pub affected: BTreeMap<Symbol, Affected>,
@@ -124,6 +128,8 @@ impl Incident {
             cleared: finding.over_since.map(|since| (since, true)),
             cooldown,
             silenced: false,
+            silent: false,
+            hushed: false,
             muted: false,
             affected: BTreeMap::new(),
             touched: BTreeSet::new(),
@@ -145,6 +151,11 @@ impl Incident {
             .as_ref()
             .filter(|facts| !facts.account_id.is_empty())
             .map(|facts| Symbol::of(&facts.account_id))
+    }
+
+    /// It is open, and there is a ticket that says so.
+    pub fn is_told_of(&self) -> bool {
+        self.phase == Phase::Open && !self.silent
     }
 
     /// When something happens to it by time alone.
@@ -178,7 +189,10 @@ impl Incident {
         writer.float(self.evidence.limit);
         writer.unsigned(self.evidence.samples);
         writer.byte(
-            u8::from(self.evidence.approximate) | u8::from(self.reopened) << 1 | u8::from(self.silenced) << 2,
+            u8::from(self.evidence.approximate)
+                | u8::from(self.reopened) << 1
+                | u8::from(self.silenced) << 2
+                | u8::from(self.silent) << 3,
         );
         writer.unsigned(u64::from(self.revision));
         writer.unsigned(u64::from(self.known_revision));
@@ -212,7 +226,7 @@ impl Incident {
             [reader.time()?, reader.time()?, reader.time()?, reader.time()?];
         let (value, limit, samples) = (reader.float()?, reader.float()?, reader.unsigned()?);
         let flags = reader.byte()?;
-        if flags > 0b111 {
+        if flags > 0b1111 {
             return Err(CorruptState);
         }
         let evidence = Evidence { value, limit, samples, approximate: flags & 1 != 0 };
@@ -243,6 +257,8 @@ impl Incident {
             cleared,
             cooldown,
             silenced: flags & 4 != 0,
+            silent: flags & 8 != 0,
+            hushed: false,
             muted: false,
             affected: BTreeMap::new(),
             touched: BTreeSet::new(),
@@ -333,6 +349,7 @@ fn read_phase(reader: &mut Reader<'_>) -> Result<Phase, CorruptState> {
                 0 => EndReason::Recovered,
                 1 => EndReason::Quiet,
                 2 => EndReason::Closed,
+                3 => EndReason::RuleChanged,
                 _ => return Err(CorruptState),
             };
             Phase::Ended { at, reason }

@@ -16,7 +16,7 @@ mod onset;
 mod part;
 mod ratio;
 mod slices;
-mod steps;
+pub mod steps;
 mod summed;
 mod symptoms;
 

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const HEARING: &str = "
+pub(super) const HEARING: &str = "
 name: moved
 topics: logins
 detect: { kind: change, fields: [device_id], window: 5m }
@@ -106,7 +106,7 @@ notice: { template: worse, to: account, corrected: was_fine }
 }
 
 /// Logins, changes of the payee and orders of a few accounts.
-fn events(random: &mut Random, count: usize, length: i64) -> Vec<(i64, String)> {
+pub(super) fn events(random: &mut Random, count: usize, length: i64) -> Vec<(i64, String)> {
     let mut events: Vec<(i64, String)> = (0..count)
         .map(|number| {
             let (account, device) = (random.below(3), random.below(2));

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const VALUES: &str = "
+pub(super) const VALUES: &str = "
 name: blocked
 topics: logins
 group_by: [ip]
@@ -43,7 +43,7 @@ incident: { close_after: 10m, cooldown: 0s }
 ";
 
 /// Logins that now and then come from another device or address.
-fn logins(random: &mut Random, count: usize, length: i64) -> Vec<(i64, String)> {
+pub(super) fn logins(random: &mut Random, count: usize, length: i64) -> Vec<(i64, String)> {
     let mut events: Vec<(i64, String)> = (0..count)
         .map(|_| {
             let kind = if random.below(20) == 0 { "account.payee_changed" } else { "login.succeeded" };

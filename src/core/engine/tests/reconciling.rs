@@ -2,7 +2,7 @@
 
 use super::*;
 
-const CHECKS: &str = "
+pub(super) const CHECKS: &str = "
 name: after-refund
 topics: orders
 detect: { kind: reconcile, check: delivered_after_refund, within: 5m }
@@ -35,7 +35,7 @@ incident: { close_after: 10m, cooldown: 0s }
 ";
 
 /// Orders of four accounts, of which now and then something goes wrong.
-fn orders(random: &mut Random, count: usize, length: i64) -> Vec<(i64, String)> {
+pub(super) fn orders(random: &mut Random, count: usize, length: i64) -> Vec<(i64, String)> {
     let mut events = Vec::new();
     for order in 0..count / 3 {
         let account = random.below(4);

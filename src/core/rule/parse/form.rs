@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::super::{
-    Audience, Cover, Detect, IncidentPolicy, NoticePolicy, Rule, RuleState, Severity, TicketPolicy,
+    Audience, Cover, Detect, IncidentPolicy, NoticePolicy, OnRemove, Rule, RuleState, Severity, TicketPolicy,
 };
 use super::error::Place;
 use super::examples;
@@ -233,6 +233,7 @@ fn incident(fields: &mut Fields<'_>, reading: &mut Reading<'_>) -> Option<(Incid
         close_after: defaults::CLOSE_AFTER,
         covered_by: Vec::new(),
         wait: Span::ZERO,
+        on_remove: OnRemove::default(),
     };
     let Some(node) = fields.take("incident") else { return Some((policy, Vec::new())) };
     let mut fields = Fields::of(node, "`incident`", reading)?;
@@ -275,10 +276,9 @@ fn incident(fields: &mut Fields<'_>, reading: &mut Reading<'_>) -> Option<(Incid
     if !policy.covered_by.is_empty() {
         policy.wait = wait.unwrap_or(defaults::WAIT);
     }
-    if let Some(node) = fields.take("on_remove")
-        && reading.choice(node, &[("resolve", false), ("keep", true)]) == Some(true)
-    {
-        reading.report(&node.span, "`on_remove: keep` is not supported yet");
+    let fates = [("resolve", OnRemove::Resolve), ("keep", OnRemove::Keep)];
+    if let Some(fate) = fields.take("on_remove").and_then(|node| reading.choice(node, &fates)) {
+        policy.on_remove = fate;
     }
     fields.finish(reading);
     Some((policy, places))

@@ -30,7 +30,7 @@ const MOST_SUBJECTS: usize = 100_000;
 /// So many judged steps are remembered at most; it is reached only if time never settles.
 const MOST_STEPS: usize = 4_096;
 /// A subject that nobody listed and that has been silent this long, or twenty windows, is no longer expected.
-const EXPECTED_FOR: Span = Span::from_mins(7 * 24 * 60);
+pub const EXPECTED_FOR: Span = Span::from_mins(7 * 24 * 60);
 
 /// The judgement of one rule.
 #[derive(Debug)]

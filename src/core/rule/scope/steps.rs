@@ -9,7 +9,7 @@
 use crate::core::time::{Span, Time};
 
 /// The start of trouble is sought so far back, or two windows.
-const LONGEST_LOOKBACK: Span = Span::from_mins(30);
+pub const LONGEST_LOOKBACK: Span = Span::from_mins(30);
 
 /// What a window holds at its two ends, judged at the moment T with a span of w.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

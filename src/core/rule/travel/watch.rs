@@ -16,7 +16,6 @@ const ACCOUNT: u8 = b's';
 #[derive(Debug)]
 pub struct TravelWatch {
     settings: Travel,
-    /// After this time no last place makes anything impossible, and no place is regular.
     forgotten_after: Span,
     accounts: Table<Logins>,
     given_up: u64,
@@ -24,10 +23,17 @@ pub struct TravelWatch {
 
 impl TravelWatch {
     pub fn new(settings: Travel, _grace: Span, _lateness: Span) -> Self {
+        let forgotten_after = settings.forgotten_after();
+        Self { settings, forgotten_after, accounts: Table::default(), given_up: 0 }
+    }
+}
+
+impl Travel {
+    /// After this time no last place makes anything impossible, and no place is regular.
+    pub fn forgotten_after(&self) -> Span {
         let regular = Span::from_mins((REGULAR_DAYS + 1) * 24 * 60);
-        let longest_hours = (FARTHEST_KM / settings.faster_than_kmh.max(1e-3)).min(1e6);
-        let longest = Span::from_millis((longest_hours * 3_600_000.0) as i64 + 1);
-        Self { settings, forgotten_after: regular.max(longest), accounts: Table::default(), given_up: 0 }
+        let longest_hours = (FARTHEST_KM / self.faster_than_kmh.max(1e-3)).min(1e6);
+        regular.max(Span::from_millis((longest_hours * 3_600_000.0) as i64 + 1))
     }
 }
 

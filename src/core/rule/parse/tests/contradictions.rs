@@ -46,12 +46,6 @@ detect: { kind: flatline, window: 15m, expect: catalog, calendar: business_hours
     6 | detect: { kind: deadline, start: 'type == "order.paid"', end: 'type == "order.delivered"', within: learned, learn_by: [product] }
       |                                                                                                             ^^^^^^^^
 
-    error: `on_remove: keep` is not supported yet
-     --> rules/x.yaml:7:24
-      |
-    7 | incident: { on_remove: keep }
-      |                        ^^^^
-
     error: the kind `baseline` is not supported yet
       --> rules/x.yaml:11:17
        |

@@ -9,7 +9,7 @@ use crate::core::event::{Event, EventType, Symbol, TextField, TypeSet};
 use crate::core::rule::condition::Condition;
 use crate::core::rule::scope::{Expected, Flatline, Partial, Ratio, ScopeCounter, ScopeJudge, Side};
 use crate::core::rule::verdict::{Judged, Moment, Verdict};
-use crate::core::rule::{Detect, IncidentPolicy, Limit, Rule, RuleState, Severity, TicketPolicy};
+use crate::core::rule::{Detect, IncidentPolicy, Limit, OnRemove, Rule, RuleState, Severity, TicketPolicy};
 use crate::core::time::{Span, Time};
 
 pub fn at(seconds: i64) -> Time {
@@ -61,6 +61,7 @@ pub fn rule(groups: &[&[TextField]], detect: Detect) -> Rule {
             close_after: Span::ZERO,
             covered_by: Vec::new(),
             wait: Span::ZERO,
+            on_remove: OnRemove::Resolve,
         },
         ticket: TicketPolicy {
             category: String::new(),
