@@ -5,8 +5,9 @@ use std::ops::{Range, RangeInclusive};
 use rust_decimal::Decimal;
 
 use super::super::RuleSet;
-use super::super::condition::{Condition, ConditionError, ReadFile, nearest, unknown_field};
+use super::super::condition::{Condition, ConditionError, ReadFile, unknown_field};
 use super::fields::Reading;
+use super::words;
 use super::yaml::{Node, Value};
 use crate::core::event::{Field, TextField};
 use crate::core::time::Span;
@@ -147,7 +148,7 @@ impl Reading<'_> {
         let text = self.text(node, &expected)?;
         let found = choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
         if found.is_none() {
-            let help = nearest(text, names.iter().copied()).map(|near| format!("did you mean `{near}`?"));
+            let help = words::choice_help(text, &names);
             self.push(&node.span, format!("expected {expected}, found `{text}`"), help);
         }
         found

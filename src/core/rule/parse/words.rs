@@ -1,6 +1,11 @@
 //! The words of the language that an author may miss: names close by, other systems' words, and what is not supported yet.
 
+mod elsewhere;
+#[cfg(test)]
+mod tests;
+
 use super::super::condition::nearest;
+use elsewhere::{FIELDS, KINDS_ELSEWHERE, VALUES, WITHOUT};
 
 /// Every kind of the language, with whether it is supported.
 pub const KINDS: [(&str, bool); 17] = [
@@ -23,86 +28,6 @@ pub const KINDS: [(&str, bool); 17] = [
     ("correlation", true),
 ];
 
-/// Other systems' names of fields, ours, and what differs in meaning.
-const FIELDS: [(&str, &str, &str); 58] = [
-    ("num_events", "at_least", "the window is not emptied after a finding unless `reset: true`"),
-    ("timeframe", "window", "a duration such as 10m"),
-    ("window", "within", "a duration such as 10m"),
-    ("timespan", "window", ""),
-    ("windowMinutes", "window", "a duration such as 10m; its far edge does not count"),
-    ("query_key", "group_by", "a list of fields"),
-    ("group-by", "group_by", ""),
-    ("groupingKeyNames", "group_by", ""),
-    ("by", "group_by", ""),
-    ("realert", "cooldown", "in `incident`; it counts from the incident's end, not from the last match"),
-    ("exponential_realert", "cooldown_max", "in `incident`"),
-    ("repeat_interval", "cooldown", "in `incident`"),
-    ("filter", "where", "a condition in single quotes"),
-    ("filters", "where", "a condition in single quotes"),
-    ("condition", "where", ""),
-    ("index", "topics", ""),
-    ("topic", "topics", "one topic or a list"),
-    ("type", "kind", "in `detect`"),
-    ("is_enabled", "state", "active, shadow or paused"),
-    ("enabled", "state", "active, shadow or paused"),
-    ("ruleState", "state", "active, shadow or paused"),
-    ("status", "state", "active, shadow or paused"),
-    ("description", "summary", ""),
-    ("title", "summary", ""),
-    ("priority", "severity", "in `ticket`: low, medium, high or critical"),
-    ("level", "severity", "in `ticket`: low, medium, high or critical"),
-    ("alert", "ticket", ""),
-    ("threshold", "fewer_than", ""),
-    ("threshold", "at_least", ""),
-    ("max_threshold", "above", ""),
-    ("min_threshold", "below", ""),
-    ("max_percentage", "above", "a share such as 20%"),
-    ("min_percentage", "below", "a share such as 20%"),
-    ("match_bucket_filter", "of", "a condition in single quotes"),
-    ("min_denominator", "min_samples", ""),
-    ("min_doc_count", "min_samples", ""),
-    ("max_cardinality", "above", ""),
-    ("min_cardinality", "below", ""),
-    ("cardinality_field", "field", ""),
-    ("compare_key", "field", ""),
-    ("compare_key", "fields", "a list of fields"),
-    ("blacklist", "in", "a list, or file(\"blocked.txt\")"),
-    ("whitelist", "not_in", "a list, or file(\"known.txt\")"),
-    ("ignore_null", "missing", "ignore or fire"),
-    ("unique", "distinct", ""),
-    ("spike_height", "height", ""),
-    ("spike_type", "direction", ""),
-    ("threshold_ref", "min_reference", ""),
-    ("threshold_cur", "min_current", ""),
-    ("terms_window_size", "window", ""),
-    ("alert_on_missing_field", "missing", "ignore or fire"),
-    ("metric_agg_type", "agg", ""),
-    ("metric_agg_key", "field", ""),
-    ("gte", "at_least", ""),
-    ("lte", "at_most", ""),
-    ("gt", "above", ""),
-    ("lt", "below", ""),
-    ("query_delay", "lateness", "how late an event may be and still count"),
-];
-
-/// Other systems' names of kinds, and ours.
-const KINDS_ELSEWHERE: [(&str, &str); 14] = [
-    ("percentage_match", "ratio"),
-    ("metric_aggregation", "metric"),
-    ("spike_aggregation", "spike"),
-    ("blacklist", "list"),
-    ("whitelist", "list"),
-    ("event_count", "frequency"),
-    ("value_count", "cardinality"),
-    ("temporal", "correlation"),
-    ("temporal_ordered", "sequence"),
-    ("threshold", "frequency"),
-    ("count", "frequency"),
-    ("impossible_travel", "travel"),
-    ("absence", "flatline"),
-    ("timeout", "deadline"),
-];
-
 /// Which of the `known` fields an author meant by `written`, if that can be guessed.
 pub fn meant(written: &str, known: &[&'static str]) -> Option<&'static str> {
     foreign(written, known).map(|(_, ours, _)| *ours).or_else(|| nearest(written, known.iter().copied()))
@@ -123,8 +48,10 @@ pub fn field_help(written: &str, known: &[&'static str]) -> String {
         return "merge keys are not supported; write the fields out".to_owned();
     }
     if let Some((_, ours, note)) = foreign(written, known) {
-        let note = if note.is_empty() { String::new() } else { format!(" ({note})") };
-        return format!("it is called `{ours}` here{note}");
+        return called(ours, note);
+    }
+    if let Some((_, instead)) = WITHOUT.iter().find(|(theirs, _)| theirs.eq_ignore_ascii_case(written)) {
+        return (*instead).to_owned();
     }
     match nearest(written, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
@@ -134,8 +61,9 @@ pub fn field_help(written: &str, known: &[&'static str]) -> String {
 
 /// What to say of a kind that there is not.
 pub fn kind_help(written: &str) -> String {
-    if let Some((_, ours)) = KINDS_ELSEWHERE.iter().find(|(theirs, _)| *theirs == written) {
-        return format!("it is called `{ours}` here");
+    let elsewhere = KINDS_ELSEWHERE.iter().find(|(theirs, ..)| theirs.eq_ignore_ascii_case(written));
+    if let Some((_, ours, note)) = elsewhere {
+        return called(ours, note);
     }
     match nearest(written, KINDS.iter().map(|(kind, _)| *kind)) {
         Some(near) => format!("did you mean `{near}`?"),
@@ -145,4 +73,20 @@ pub fn kind_help(written: &str) -> String {
             format!("expected one of: {}", supported.join(", "))
         }
     }
+}
+
+/// What to say of a word that is none of the `choices` here, if it can be guessed what it should be.
+pub fn choice_help(written: &str, choices: &[&str]) -> Option<String> {
+    let theirs = |(theirs, ours, _): &&(&str, &str, &str)| {
+        theirs.eq_ignore_ascii_case(written) && choices.contains(ours)
+    };
+    match VALUES.iter().find(theirs) {
+        Some((_, ours, note)) => Some(called(ours, note)),
+        None => nearest(written, choices.iter().copied()).map(|near| format!("did you mean `{near}`?")),
+    }
+}
+
+fn called(ours: &str, note: &str) -> String {
+    let note = if note.is_empty() { String::new() } else { format!(" ({note})") };
+    format!("it is called `{ours}` here{note}")
 }

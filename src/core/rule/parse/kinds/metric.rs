@@ -2,12 +2,12 @@
 
 use rust_decimal::Decimal;
 
-use super::super::super::condition::nearest;
 use super::super::super::metric::{Bound, Metric, Pair, Sampled};
 use super::super::super::samples::{Agg, MOST_VALUES};
 use super::super::super::{Limit, RuleSet};
 use super::super::defaults;
 use super::super::fields::{Fields, Reading};
+use super::super::words;
 use super::super::yaml::Node;
 use super::MOST_EVENTS;
 use super::limits::limit;
@@ -89,12 +89,7 @@ pub fn agg(node: &Node, reading: &mut Reading<'_>) -> Option<Agg> {
         reading.report(&node.span, format!("expected a percentile from p50 to p99.9, found `{text}`"));
         return None;
     }
-    let help = match text {
-        "mean" | "average" => Some("it is called `avg` here".to_owned()),
-        "cardinality" | "dc" => Some("it is called `distinct` here".to_owned()),
-        "value_count" => Some("it is called `count` here".to_owned()),
-        _ => nearest(text, NAMED.iter().map(|(name, _)| *name)).map(|near| format!("did you mean `{near}`?")),
-    };
+    let help = words::choice_help(text, &NAMED.map(|(name, _)| name));
     reading.push(&node.span, format!("expected {AGGS}, found `{text}`"), help);
     None
 }

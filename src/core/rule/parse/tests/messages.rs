@@ -100,7 +100,7 @@ detect: { kind: percentage_match }
       |
     7 | detect: { kind: percentage_match }
       |                 ^^^^^^^^^^^^^^^^
-      = it is called `ratio` here
+      = it is called `ratio` here (judged by a confidence bound; `confidence: 0%` judges the raw share)
     ");
 }
 
@@ -227,6 +227,7 @@ runbook: wiki
       |
     4 | state: on
       |        ^^
+      = it is called `active` here
 
     error: expected orders, logins, catalog or feedback, found `payments`
      --> rules/x.yaml:5:26
@@ -293,6 +294,7 @@ runbook: wiki
        |
     12 | ticket: { severity: urgent, department: }
        |                     ^^^^^^
+       = it is called `critical` here
 
     error: expected a department such as payments, found nothing
       --> rules/x.yaml:12:39
