@@ -8,6 +8,7 @@ pub mod build;
 mod control;
 mod effects;
 mod figures;
+pub mod locating;
 pub mod messages;
 mod overview;
 pub mod people;
@@ -31,6 +32,7 @@ use crate::delivery::customers::Customers;
 use crate::delivery::dispatch::{Dispatcher, NoticeSettings};
 use crate::delivery::outbox::WallClock;
 use crate::delivery::store::{OutboxStore, Store};
+use crate::edge::geo::watch::Watch;
 use crate::edge::kafka::Probe;
 use crate::edge::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::edge::{http, log};
@@ -89,6 +91,7 @@ pub fn run(setup: Setup, options: RunOptions) -> anyhow::Result<()> {
 struct Needs {
     probe: Probe,
     people: People,
+    places: Option<Arc<Watch>>,
     /// Where metrics, health and status are shown.
     listener: Option<TcpListener>,
 }
@@ -101,7 +104,8 @@ impl Needs {
         };
         let probe = build::probe(settings)?;
         let people = People::open(settings.customers.as_ref(), &build::cluster(&settings.kafka))?;
-        Ok(Self { probe, people, listener })
+        let places = locating::watch(settings.geo.as_ref())?;
+        Ok(Self { probe, people, listener, places })
     }
 }
 
@@ -118,8 +122,8 @@ where
     let Setup { settings, rules, clock } = setup;
     let (give_up, stop_sending, stop_showing) =
         (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
-    let Needs { probe, people, listener } = needs;
-    let shared = Shared::new(people.customers());
+    let Needs { probe, people, listener, places } = needs;
+    let shared = Shared { places: places.clone(), ..Shared::new(people.customers()) };
     if rules.names_customers() && matches!(people, People::Nobody) {
         tracing::warn!(
             "rules look at fields of the customer, and [customers] names no file or topic of them"
@@ -132,6 +136,7 @@ where
         Arc::clone(&shared.control),
         recent,
         Arc::clone(clock),
+        places.clone(),
     )?;
     let overview = Arc::new(overview);
     let wake_outbox = Arc::new(Notify::new());
@@ -176,6 +181,9 @@ where
         _ = &mut writer => outcome = tokio::time::timeout(LAST_MOMENTS, &mut ended).await.ok(),
     }
     overview.stop();
+    if let Some(places) = places {
+        places.end();
+    }
     service::stopping();
     tokio::spawn(service::exit_on_next_signal());
     let outcome = match outcome {

@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod customers;
+pub mod geo;
 pub mod http;
 pub mod kafka;
 pub mod log;

@@ -47,6 +47,8 @@ pub struct Settings {
     pub smtp: Option<SmtpSettings>,
     /// Mail addresses of departments, so that they hear of their tickets; `default` stands for all others.
     pub departments: BTreeMap<String, String>,
+    /// [`None`]: where an event was is known when the platform says it.
+    pub geo: Option<GeoSettings>,
     /// How records are read, fault table included.
     pub events: EventSettings,
     pub notices: NoticeSettings,
@@ -146,6 +148,17 @@ pub enum CustomerSettings {
     File(PathBuf),
     /// A compacted topic keyed by account.
     Topic(String),
+}
+
+/// The location files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GeoSettings {
+    /// In MaxMind's format, or ip2region's where the name ends in `.xdb`.
+    pub database: PathBuf,
+    /// Another in MaxMind's format, asked for network and AS number.
+    pub networks: Option<PathBuf>,
+    /// Where cities are, for a database without coordinates.
+    pub cities: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug)]

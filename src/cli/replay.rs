@@ -31,6 +31,7 @@ use crate::delivery::customers::{Customers, Everybody};
 use crate::delivery::dispatch::NoticeSettings;
 use crate::delivery::store::Planned;
 use crate::edge::customers::CustomerFile;
+use crate::edge::geo::Locator;
 use crate::edge::kafka::Bound;
 use crate::settings::{Settings, Sources};
 use by_rule::ByRule;
@@ -118,6 +119,8 @@ struct RulesSetup {
     customers: Arc<dyn Customers>,
     /// [`None`] where no file of them is given.
     silences: Option<Arc<Silences>>,
+    /// [`None`] where no rule asks where an event was, or nothing is configured that knows it.
+    locator: Option<Locator>,
 }
 
 pub fn run(arguments: &ReplayArguments) -> anyhow::Result<ExitCode> {
@@ -218,7 +221,9 @@ fn setup(
             Arc::new(Everybody)
         }
     };
-    Ok(RulesSetup { rules, notices, customers, silences: None })
+    let geo = settings.and_then(|settings| settings.geo.as_ref());
+    let locator = daemon::locating::locator(geo, rules.located_types())?;
+    Ok(RulesSetup { rules, notices, customers, silences: None, locator })
 }
 
 fn played<O: Onlooker>(mut play: Play<O>, until: Option<Time>) -> anyhow::Result<Play<O>> {

@@ -136,6 +136,13 @@ fn words(status: &Status) -> String {
     let rules = &status.rules;
     let states = format!("{} active, {} shadow, {} paused", rules.active, rules.shadow, rules.paused);
     line("rules", format!("{states}; {} subjects in {}", rules.subjects, size(rules.bytes)));
+    if let Some(geo) = &status.geo {
+        let state = match &geo.problem {
+            None => "in use".to_owned(),
+            Some(problem) => format!("the old ones are in use: {problem}"),
+        };
+        line("locations", format!("{state}; read again {} times, failed {}", geo.reloads, geo.failures));
+    }
     line("incidents", format!("{} open", status.incidents_open));
     let outbox = &status.outbox;
     let oldest =

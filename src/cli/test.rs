@@ -16,10 +16,14 @@ use clap::Args;
 use regex_automata::dfa::{Automaton, dense};
 use regex_automata::{Input, util::syntax};
 
+use crate::core::event::TypeSet;
 use crate::core::event::decode::EventSettings;
+use crate::core::event::faults::FaultTable;
 use crate::core::rule::parse::{LoadedRule, RuleTest};
 use crate::core::rule::silence::Silences;
 use crate::core::rule::{RuleSet, RuleState};
+use crate::daemon::locating;
+use crate::edge::geo::Locator;
 
 use super::selection::{self, Selection, Tests};
 use super::setup;
@@ -82,7 +86,13 @@ pub fn run(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
         let sets: Vec<&RuleSet> = sets.iter().collect();
         setup::silences(arguments.silences.as_deref(), &setup::load_options(&events.extra), &sets)?
     };
-    let results = run_all(&selection, &events, &silences, chosen.as_ref());
+    let named = selection.suites.iter().flat_map(|tests| tests.rules.iter().flatten());
+    let all = selection.rules.iter().chain(&selection.beside).chain(named);
+    let types = all.map(|loaded| loaded.rule.located_types()).fold(TypeSet::EMPTY, TypeSet::or);
+    let locator = locating::locator(settings.geo.as_ref(), types)?;
+    let surroundings =
+        Surroundings { faults: &events.faults, silences: &silences, locator: locator.as_ref() };
+    let results = run_all(&selection, surroundings, chosen.as_ref());
     if let Some(path) = &arguments.junit {
         std::fs::write(path, junit::write(&results))
             .with_context(|| format!("cannot write {}", path.display()))?;
@@ -134,10 +144,17 @@ fn rule_set<'a>(rules: impl Iterator<Item = &'a LoadedRule>) -> RuleSet {
     RuleSet::new(rules.map(|loaded| loaded.rule.clone()).collect())
 }
 
+/// What the rules of a test meet beside its events.
+#[derive(Clone, Copy)]
+struct Surroundings<'s> {
+    faults: &'s FaultTable,
+    silences: &'s Arc<Silences>,
+    locator: Option<&'s Locator>,
+}
+
 fn run_all<'a>(
     selection: &'a Selection,
-    events: &EventSettings,
-    silences: &Arc<Silences>,
+    surroundings: Surroundings<'_>,
     chosen: Option<&Chosen>,
 ) -> Vec<Result<'a>> {
     let Selection { rules, beside, suites, .. } = selection;
@@ -155,7 +172,7 @@ fn run_all<'a>(
             }
             _ => judge::pick(all, judge::loaded(rule, test).map(str::to_owned)),
         };
-        let course = course::run(test, picked, silences, &events.faults);
+        let course = course::run(test, picked, surroundings);
         let judgement = judge::judge(test, &course);
         let failure = (!judgement.passed()).then(|| report::failure(test, &course, &judgement));
         results.push(Result { rule: shown, test, failure });

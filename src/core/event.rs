@@ -7,6 +7,7 @@ pub mod decode;
 mod facts;
 pub mod faults;
 mod field;
+mod locate;
 pub mod mapping;
 
 use std::borrow::Cow;
@@ -17,6 +18,7 @@ use crate::core::time::Time;
 
 pub use facts::Facts;
 pub use field::{EventType, Fault, Field, NumberField, Symbol, TextField, TextSet, Tier, Topic, TypeSet};
+pub use locate::Located;
 
 /// Where on the earth a login came from, as far as the platform or a location database knows.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,6 +37,8 @@ pub struct Event<'a> {
     pub fault: Fault,
     pub expires_at: Option<Time>,
     pub place: Option<Place>,
+    /// Which edition of a location database the place was looked up in, 1 to 7; 0: the platform said it.
+    pub edition: u8,
     texts: [Option<Cow<'a, str>>; TextField::COUNT],
     symbols: [Symbol; TextField::COUNT],
     numbers: [Option<Decimal>; NumberField::COUNT],
@@ -48,6 +52,7 @@ impl<'a> Event<'a> {
             fault: Fault::None,
             expires_at: None,
             place: None,
+            edition: 0,
             texts: [const { None }; TextField::COUNT],
             symbols: [Symbol::MISSING; TextField::COUNT],
             numbers: [None; NumberField::COUNT],
@@ -80,6 +85,7 @@ impl<'a> Event<'a> {
             fault: self.fault,
             expires_at: self.expires_at,
             place: self.place,
+            edition: self.edition,
             texts,
             symbols: self.symbols,
             numbers: self.numbers,

@@ -26,6 +26,7 @@ pub mod spike;
 pub mod table;
 pub mod travel;
 pub mod verdict;
+mod whereabouts;
 
 use std::collections::BTreeMap;
 
@@ -407,6 +408,11 @@ impl RuleSet {
         let named = self.rules.iter().filter(|rule| rule.state != RuleState::Paused);
         named.fold(TextSet::EMPTY, |fields, rule| fields.or(rule.symbols())).and(TextSet::CUSTOMER)
             != TextSet::EMPTY
+    }
+
+    /// The types of events whose place some rule looks at.
+    pub fn located_types(&self) -> TypeSet {
+        self.rules.iter().fold(TypeSet::EMPTY, |types, rule| types.or(rule.located_types()))
     }
 
     /// The fields that a rule may name, by their written name; the platform's own come from the configuration.

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use super::control::Control;
 use super::effects::{Batch, Durable};
 use super::figures::Board;
+use super::locating::Locating;
 use super::pipeline::{Counts, Pipeline};
 use super::worker::{Progress, Worker, WorkerSettings};
 use super::{RunOptions, Setup, places, restore};
@@ -19,6 +20,7 @@ use crate::core::time::{Span, Time};
 use crate::delivery::customers::Customers;
 use crate::delivery::dispatch::Dispatcher;
 use crate::delivery::store::Store;
+use crate::edge::geo::watch::Watch;
 use crate::edge::kafka::{Cluster, DeadLetters, Intake, IntakeSettings, Probe, Pulse, Waker};
 use crate::edge::snapshot::SnapshotWriter;
 use crate::settings::{KafkaSettings, Settings, TopicSettings};
@@ -36,6 +38,8 @@ pub struct Shared {
     pub control: Arc<Control>,
     pub durable: Arc<Durable>,
     pub board: Arc<Board>,
+    /// The location files, where there are any.
+    pub places: Option<Arc<Watch>>,
 }
 
 impl Shared {
@@ -46,6 +50,7 @@ impl Shared {
             control: Arc::default(),
             durable: Arc::default(),
             board: Arc::default(),
+            places: None,
         }
     }
 }
@@ -124,6 +129,7 @@ pub async fn worker<S: Store>(
     let pipeline = Pipeline {
         decoder: Arc::new(Decoder::new(events.clone())),
         scratch: Scratch::default(),
+        locating: Locating::new(shared.places.clone(), rules),
         engine,
         customers: shared.customers,
         clocks,

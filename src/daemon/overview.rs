@@ -15,9 +15,10 @@ use crate::core::time::Time;
 use crate::delivery::outbox::{self, WallClock};
 use crate::delivery::store::{Applied, Planned, Store, StoreFigures};
 use crate::edge::clock::Stopwatch;
+use crate::edge::geo::watch::{Watch, WatchFigures};
 use crate::edge::http::{
-    CheckpointStatus, Condition, ErrorStatus, Health, LagStatus, MemberStatus, OutboxStatus, Pages,
-    RuleStatus, ShardStatus, Status,
+    CheckpointStatus, Condition, ErrorStatus, GeoStatus, Health, LagStatus, MemberStatus, OutboxStatus,
+    Pages, RuleStatus, ShardStatus, Status,
 };
 use crate::edge::log::Recent;
 use crate::edge::metrics::{CodeLabels, KafkaProblems, Loaded, Metrics, Reading, Retried};
@@ -41,6 +42,9 @@ pub struct Overview {
     rules: RuleStatus,
     group: String,
     started_at: Time,
+    places: Option<Arc<Watch>>,
+    /// What was told of the location files in the metrics.
+    told_places: Mutex<(u64, u64)>,
 }
 
 impl Overview {
@@ -51,11 +55,15 @@ impl Overview {
         control: Arc<Control>,
         recent: Recent,
         clock: Arc<dyn WallClock>,
+        places: Option<Arc<Watch>>,
     ) -> anyhow::Result<Self> {
         let metrics = Metrics::new(Registry::new(), rules).context("the metrics cannot be registered")?;
         let started_at = clock.now();
         for loaded in [Loaded::Config, Loaded::Rules, Loaded::Customers] {
             metrics.note_load(loaded, true, started_at);
+        }
+        if places.is_some() {
+            metrics.note_load(Loaded::Geo, true, started_at);
         }
         let health = Arc::new(Health::default());
         health.set(Condition::RulesLoaded, true);
@@ -67,7 +75,21 @@ impl Overview {
             ..RuleStatus::default()
         };
         let store = Mutex::default();
-        Ok(Self { metrics, health, board, control, recent, clock, store, rules, group, started_at })
+        let told_places = Mutex::default();
+        Ok(Self {
+            metrics,
+            health,
+            board,
+            control,
+            recent,
+            clock,
+            store,
+            rules,
+            group,
+            started_at,
+            places,
+            told_places,
+        })
     }
 
     /// The pages that show it.
@@ -117,7 +139,21 @@ impl Overview {
         self.metrics.note_load(Loaded::Customers, succeeded, self.clock.now());
     }
 
+    /// Tells of location files that were read again since, or could not be.
+    fn show_places(&self) {
+        let Some(figures) = self.places.as_ref().map(|places| places.figures()) else { return };
+        let mut told = self.told_places.lock().unwrap_or_else(PoisonError::into_inner);
+        for _ in told.0..figures.reloads {
+            self.metrics.note_load(Loaded::Geo, true, self.clock.now());
+        }
+        for _ in told.1..figures.failures {
+            self.metrics.note_load(Loaded::Geo, false, self.clock.now());
+        }
+        *told = (figures.reloads, figures.failures);
+    }
+
     fn show(&self, figures: &Figures) {
+        self.show_places();
         self.metrics.set_engine(&figures.engine);
         self.metrics.set_reading(&Reading {
             records: figures.records,
@@ -187,6 +223,10 @@ impl Overview {
                 bytes: figures.checkpoint_bytes,
             },
             rules: RuleStatus { subjects, bytes: figures.engine.bytes as u64, ..self.rules.clone() },
+            geo: self.places.as_ref().map(|places| {
+                let WatchFigures { reloads, failures, problem } = places.figures();
+                GeoStatus { reloads, failures, problem }
+            }),
             incidents_open: figures.engine.open_incidents as u64,
             outbox: OutboxStatus {
                 waiting: store.outbox_depth,

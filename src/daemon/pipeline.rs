@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use super::locating::Locating;
 use crate::core::clock::Clocks;
 use crate::core::engine::{Engine, Observed};
 use crate::core::event::decode::{Attributes, Decoder, RejectReason, Scratch};
@@ -16,6 +17,7 @@ use crate::edge::kafka::{DeadLetters, Reading, Reason, Record};
 pub struct Pipeline {
     pub decoder: Arc<Decoder>,
     pub scratch: Scratch,
+    pub locating: Locating,
     pub engine: Engine,
     pub customers: Arc<dyn Customers>,
     pub clocks: Clocks,
@@ -84,6 +86,7 @@ impl Reading for Pipeline {
                 profile.describe(&mut event);
             }
         }
+        self.locating.locate(&mut event);
         self.clocks.read(record.shard, record.topic, time);
         let now = self.clocks.shard_time(record.shard);
         let had_effects = self.engine.has_effects();
@@ -114,6 +117,7 @@ impl Reading for Pipeline {
 impl Pipeline {
     /// Lets the time of every shard pass, and of the rules that span them. `idle`: monotonic time since the last call.
     pub fn pass(&mut self, shards: u32, idle: Option<Span>) {
+        self.locating.refresh();
         if let Some(elapsed) = idle {
             self.clocks.idle(elapsed);
         }

@@ -19,7 +19,8 @@ use listener::Bounded;
 
 pub use health::{Condition, Health};
 pub use status::{
-    CheckpointStatus, ErrorStatus, LagStatus, MemberStatus, OutboxStatus, RuleStatus, ShardStatus, Status,
+    CheckpointStatus, ErrorStatus, GeoStatus, LagStatus, MemberStatus, OutboxStatus, RuleStatus, ShardStatus,
+    Status,
 };
 
 /// Why nothing can be shown.

@@ -140,16 +140,19 @@ pub enum Loaded {
     Config,
     Rules,
     Customers,
+    /// The location files.
+    Geo,
 }
 
 impl Loaded {
-    const ALL: [Self; 3] = [Self::Config, Self::Rules, Self::Customers];
+    const ALL: [Self; 4] = [Self::Config, Self::Rules, Self::Customers, Self::Geo];
 
     const fn as_str(self) -> &'static str {
         match self {
             Self::Config => "config",
             Self::Rules => "rules",
             Self::Customers => "customers",
+            Self::Geo => "geo",
         }
     }
 }

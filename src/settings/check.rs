@@ -1,5 +1,6 @@
 //! From what was written to what is checked: values that depend on each other, secrets in files, names that must exist.
 
+mod geo;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -31,8 +32,7 @@ const MAX_SECRET_BYTES: u64 = 64 << 10;
 
 pub(super) fn check(layers: &Layers) -> Result<Settings, SettingsError> {
     let mut check = Check { layers, problems: Vec::new() };
-    let settings = check.settings();
-    match settings {
+    match check.settings() {
         Some(settings) if check.problems.is_empty() => Ok(settings),
         _ => Err(SettingsError(check.problems)),
     }
@@ -57,7 +57,7 @@ impl Check<'_> {
         let store = self.store();
         let customers = self.customers();
         let smtp = raw.smtp.as_ref().map(|smtp| self.smtp(smtp));
-        let departments = self.departments();
+        let (departments, geo) = (self.departments(), self.geo());
         let events = self.events(&raw.events, &raw.faults);
         let http = self.http(&raw.http.listen);
         if tracing_subscriber::EnvFilter::builder().parse(&raw.log.level).is_err() {
@@ -77,6 +77,7 @@ impl Check<'_> {
             customers,
             smtp: smtp.flatten(),
             departments,
+            geo,
             events: events?,
             notices: notices(&raw.notices),
             http: http?,

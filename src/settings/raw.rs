@@ -26,6 +26,7 @@ pub struct RawSettings {
     pub customers: RawCustomers,
     pub smtp: Option<RawSmtp>,
     pub departments: BTreeMap<String, String>,
+    pub geo: RawGeo,
     pub faults: RawFaults,
     pub events: RawEvents,
     pub notices: RawNotices,
@@ -51,6 +52,7 @@ impl Default for RawSettings {
             customers: RawCustomers::default(),
             smtp: None,
             departments: BTreeMap::new(),
+            geo: RawGeo::default(),
             faults: RawFaults::default(),
             events: RawEvents::default(),
             notices: RawNotices::default(),
@@ -157,6 +159,14 @@ impl Default for RawState {
 pub struct RawCustomers {
     pub file: Option<PathBuf>,
     pub topic: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawGeo {
+    pub database: Option<PathBuf>,
+    pub networks: Option<PathBuf>,
+    pub cities: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]

@@ -15,6 +15,7 @@ use crate::core::time::{Span, Time};
 use crate::delivery::customers::Customers;
 use crate::delivery::dispatch::Dispatcher;
 use crate::delivery::store::Planned;
+use crate::edge::geo::Locator;
 
 use super::RulesSetup;
 use super::progress::Progress;
@@ -78,6 +79,8 @@ pub(super) struct Play<O> {
     shards: u32,
     reader: Reader,
     pace: Pace,
+    /// For what any of the sides asks: all of them are to see the same events.
+    locator: Option<Locator>,
     sides: Vec<Side>,
     /// Where rules look at fields of the customer.
     customers: Option<Arc<dyn Customers>>,
@@ -113,6 +116,7 @@ impl<O: Onlooker> Play<O> {
             shards,
             reader: Reader { decoder: Decoder::new(events.clone()), scratch: Scratch::default() },
             pace: Pace { max_ahead: events.max_ahead, newest_of_topic: [Time::MIN; Topic::ALL.len()] },
+            locator: sides.iter().filter_map(|side| side.locator.clone()).reduce(Locator::and),
             sides: sides.iter().map(side).collect(),
             customers: sides
                 .iter()
@@ -189,6 +193,9 @@ impl<O: Onlooker> Play<O> {
         *newest_of_topic = time.max(*newest_of_topic);
         self.now = self.now.max(lowest_other.map_or(source.newest, |lowest| lowest.min(source.newest)));
         self.counts.events += 1;
+        if let Some(locator) = &self.locator {
+            locator.locate(&mut event);
+        }
         for (place, side) in self.sides.iter_mut().enumerate() {
             let observed = side.engine.observe(source.shard, &mut event, self.now);
             if place == 0 {

@@ -19,6 +19,9 @@ use crate::core::time::{Span, Time};
 use crate::delivery::customers::{Customer, Customers, Everybody, Personal, Profile};
 use crate::delivery::dispatch::{Dispatcher, NoticeSettings};
 use crate::delivery::notice::Decision;
+use crate::edge::geo::Locator;
+
+use super::Surroundings;
 
 /// When a test starts that names no time itself: a Monday morning in Shanghai.
 const START: Time = Time::from_millis(1_767_578_400_000);
@@ -83,12 +86,8 @@ fn moment(start: Time, when: When) -> Time {
 
 /// Runs a test of these rules. All of them are active, whatever their files say:
 /// a rule that is still in the shadow is tested as what it is going to be.
-pub(super) fn run(
-    test: &RuleTest,
-    rules: Vec<Rule>,
-    silences: &Arc<Silences>,
-    faults: &FaultTable,
-) -> Course {
+pub(super) fn run(test: &RuleTest, rules: Vec<Rule>, surroundings: Surroundings<'_>) -> Course {
+    let Surroundings { faults, silences, locator } = surroundings;
     let rules = rules.into_iter().map(|rule| Rule { state: RuleState::Active, ..rule }).collect();
     let rules = Arc::new(RuleSet::new(rules));
     let steps = || test.history.iter().chain(&test.events);
@@ -108,6 +107,7 @@ pub(super) fn run(
         customers,
         rules,
         faults,
+        locator,
         now: begin,
         calm_since: begin,
         history: true,
@@ -186,6 +186,7 @@ struct Run<'a> {
     dispatcher: Dispatcher,
     rules: Arc<RuleSet>,
     faults: &'a FaultTable,
+    locator: Option<&'a Locator>,
     now: Time,
     /// When the last event was heard.
     calm_since: Time,
@@ -254,6 +255,9 @@ impl Run<'_> {
         let mut event = written.event(&id, time, fault);
         if let Some(profile) = &profile {
             profile.describe(&mut event);
+        }
+        if let Some(locator) = self.locator {
+            locator.locate(&mut event);
         }
         let observed = self.engine.observe(SHARD, &mut event, self.now);
         self.engine.advance_scope(self.now);

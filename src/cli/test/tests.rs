@@ -17,10 +17,15 @@ fn outcome(tests: &str) -> String {
     let rules = parse::load(&text, "rules/failing.yaml", &LoadOptions::default())
         .unwrap_or_else(|errors| panic!("{}", errors.iter().map(ToString::to_string).collect::<String>()));
     let selection = Selection { rules, beside: Vec::new(), suites: Vec::new(), files: 1 };
-    let results = run_all(&selection, &EventSettings::default(), &Arc::default(), None);
+    let results = run_all(&selection, alone(&FaultTable::default(), &Arc::default()), None);
     let mut out = Vec::new();
     show(&results, &mut out).unwrap();
     String::from_utf8(out).unwrap()
+}
+
+/// Without silences and location files.
+fn alone<'s>(faults: &'s FaultTable, silences: &'s Arc<Silences>) -> Surroundings<'s> {
+    Surroundings { faults, silences, locator: None }
 }
 
 #[test]
@@ -169,7 +174,7 @@ tests:
     let rules = parse::load(text, "rules/late.yaml", &LoadOptions::default())
         .unwrap_or_else(|errors| panic!("{}", errors.iter().map(ToString::to_string).collect::<String>()));
     let selection = Selection { rules, beside: Vec::new(), suites: Vec::new(), files: 1 };
-    let results = run_all(&selection, &EventSettings::default(), &Arc::default(), None);
+    let results = run_all(&selection, alone(&FaultTable::default(), &Arc::default()), None);
     assert!(results[0].failure.is_none(), "{}", results[0].failure.clone().unwrap_or_default());
 }
 
@@ -224,7 +229,7 @@ fn junit_names_rule_test_file_and_line_and_escapes_what_xml_would_read() {
     );
     let rules = parse::load(&text, "rules/failing.yaml", &LoadOptions::default()).unwrap();
     let selection = Selection { rules, beside: Vec::new(), suites: Vec::new(), files: 1 };
-    let results = run_all(&selection, &EventSettings::default(), &Arc::default(), None);
+    let results = run_all(&selection, alone(&FaultTable::default(), &Arc::default()), None);
     let xml = junit::write(&results);
     assert!(xml.contains("<testsuites tests=\"1\" failures=\"1\">"), "{xml}");
     assert!(
@@ -240,7 +245,7 @@ fn the_shipped_rules_pass_their_own_tests() {
     let rules = [Path::new(env!("CARGO_MANIFEST_DIR")).join("rules")];
     let events = EventSettings::default();
     let selection = load(&rules, Path::new("rules"), &events).unwrap();
-    let results = run_all(&selection, &events, &Arc::default(), None);
+    let results = run_all(&selection, alone(&events.faults, &Arc::default()), None);
     let failures: Vec<&str> = results.iter().filter_map(|result| result.failure.as_deref()).collect();
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
     assert!(results.len() >= 2 * selection.rules.len());

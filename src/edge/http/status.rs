@@ -25,6 +25,8 @@ pub struct Status {
     pub lag: Vec<LagStatus>,
     pub checkpoint: CheckpointStatus,
     pub rules: RuleStatus,
+    /// [`None`] where no location database is configured.
+    pub geo: Option<GeoStatus>,
     pub incidents_open: u64,
     pub outbox: OutboxStatus,
     /// The latest first.
@@ -74,6 +76,18 @@ pub struct RuleStatus {
     /// Subjects and bytes that all rules hold.
     pub subjects: u64,
     pub bytes: u64,
+}
+
+/// How the location files fare.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(default)]
+pub struct GeoStatus {
+    /// How often newer files took the place of those read before.
+    pub reloads: u64,
+    /// How often they could not be used.
+    pub failures: u64,
+    /// Why the newest files are not in use; [`None`] where they are.
+    pub problem: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]

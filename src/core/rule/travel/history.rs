@@ -19,8 +19,8 @@ const MILLIS_PER_DAY: i64 = 86_400_000;
 /// One login, in 24 bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Login {
-    /// From above: milliseconds (44 bits, until the year 2527), the network's hash (16), and whether it was found
-    /// impossible.
+    /// From above: milliseconds (44 bits, until the year 2527), the network's hash (16), the edition of the location database
+    /// (3; 0: the platform said the place), and whether it was found impossible.
     stamp: u64,
     pub spot: Spot,
     /// Halves of symbols; 0 where the event lacks the field. Only two logins of one account are ever compared.
@@ -39,7 +39,9 @@ impl Login {
         };
         let millis = event.time.as_millis().clamp(0, (1 << (64 - TIME_SHIFT)) - 1) as u64;
         Self {
-            stamp: millis << TIME_SHIFT | hash(TextField::GeoNetwork, 16) << NETWORK_SHIFT,
+            stamp: millis << TIME_SHIFT
+                | hash(TextField::GeoNetwork, 16) << NETWORK_SHIFT
+                | u64::from(event.edition & 7) << 1,
             spot: Spot::new(place.latitude, place.longitude, place.accuracy_km),
             ip: hash(TextField::Ip, 32) as u32,
             device: hash(TextField::DeviceId, 32) as u32,
@@ -52,6 +54,16 @@ impl Login {
 
     const fn network(&self) -> u16 {
         (self.stamp >> NETWORK_SHIFT) as u16
+    }
+
+    const fn edition(&self) -> u64 {
+        self.stamp >> 1 & 7
+    }
+
+    /// Whether their places come from different editions of a location database, which may have moved an address that stood
+    /// still.
+    pub const fn is_of_other_edition(&self, other: &Self) -> bool {
+        self.edition() != 0 && other.edition() != 0 && self.edition() != other.edition()
     }
 
     pub const fn found(&self) -> bool {

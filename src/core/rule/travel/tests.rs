@@ -261,3 +261,16 @@ fn any_order_of_arrival_within_the_lateness_gives_the_findings_of_the_model() {
     }
     assert!(findings > 4_000 && withdrawn > 100, "{findings} {withdrawn}");
 }
+
+#[test]
+fn places_of_two_editions_of_a_location_database_are_not_compared() {
+    let impossible: &[&str] = &["found 3600 at 1057 km/h"];
+    for (before, now, expected) in
+        [(0, 0, impossible), (0, 3, impossible), (3, 0, impossible), (7, 7, impossible), (3, 4, &[])]
+    {
+        let (mut first, mut second) = (login(0, BEIJING, &[]), login(HOUR, SHANGHAI, &[]));
+        first.event.edition = before;
+        second.event.edition = now;
+        check(&[first, second], expected);
+    }
+}

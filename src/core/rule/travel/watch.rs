@@ -39,7 +39,7 @@ impl Travel {
 
 /// The speed in km/h that the way from one login to the next takes at least, if that is more than anybody has.
 fn impossible_speed(settings: &Travel, before: &Login, login: &Login) -> Option<f64> {
-    if before.spot.is_at(login.spot) || before.is_same_source(login) {
+    if before.spot.is_at(login.spot) || before.is_same_source(login) || before.is_of_other_edition(login) {
         return None;
     }
     let hours = login.time().since(before.time()).as_secs_f64().max(1.0) / 3_600.0;
