@@ -8,8 +8,23 @@ use assert_cmd::Command;
 use crate::source::repository;
 
 /// Kinds whose section carries a whole rule with tests.
-const SHOWN: [&str; 9] =
-    ["any", "list", "change", "cardinality", "metric", "reconcile", "spike", "sequence", "correlation"];
+const SHOWN: [&str; 15] = [
+    "any",
+    "list",
+    "change",
+    "cardinality",
+    "metric",
+    "reconcile",
+    "spike",
+    "sequence",
+    "correlation",
+    "frequency",
+    "ratio",
+    "deadline",
+    "flatline",
+    "new_term",
+    "travel",
+];
 
 /// The YAML blocks of the page that are rules with tests, by the name of the rule.
 pub fn examples() -> BTreeMap<String, String> {
