@@ -4,6 +4,7 @@
 //! outside reasons. Imports point inward: `engine → desk, incident, scope → shard → rule → stats → event`.
 
 pub mod by_shard;
+pub mod calendar;
 pub mod clock;
 pub mod codec;
 pub mod desk;

@@ -4,6 +4,7 @@
 //! in the house reads the environment. A relative path is taken from the working directory.
 
 pub mod build;
+mod calendars;
 mod check;
 mod error;
 mod layers;
@@ -17,8 +18,10 @@ mod tests;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::core::calendar::Calendars;
 use crate::core::event::decode::EventSettings;
 use crate::core::time::{Span, Time};
 use crate::delivery::customers::Locale;
@@ -54,6 +57,8 @@ pub struct Settings {
     pub notices: NoticeSettings,
     pub http: HttpSettings,
     pub log: LogSettings,
+    /// By the names under which rules know them.
+    pub calendars: Arc<Calendars>,
     /// The time zone of messages to staff and to customers whose own is not known.
     pub time_zone: String,
     /// The locale of messages to staff and to customers whose own is not known.

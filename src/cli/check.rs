@@ -80,7 +80,7 @@ fn rules(
     settings: &Settings,
     report: &mut Report<impl Write>,
 ) -> anyhow::Result<String> {
-    let options = setup::load_options(&settings.events.extra);
+    let options = setup::load_options(settings);
     let directory = arguments.rules.as_deref();
     Ok(match selection::select(&arguments.paths, directory, &settings.rules.path, &options)? {
         Err(refused) => {

@@ -132,12 +132,12 @@ pub fn run(arguments: &ReplayArguments) -> anyhow::Result<ExitCode> {
     let configured = settings.as_ref().map(|settings| settings.rules.path.clone());
     let path = arguments.rules.clone().or(configured).unwrap_or_else(|| PathBuf::from("rules"));
     let events = settings.as_ref().map_or_else(EventSettings::default, |settings| settings.events.clone());
-    let mut rules = setup(&path, arguments, settings.as_ref(), &events)?;
+    let mut rules = setup(&path, arguments, settings.as_ref())?;
     let against = arguments.against.as_deref();
-    let mut against = against.map(|path| setup(path, arguments, settings.as_ref(), &events)).transpose()?;
+    let mut against = against.map(|path| setup(path, arguments, settings.as_ref())).transpose()?;
     if arguments.silences.is_some() {
         let sets: Vec<&RuleSet> = std::iter::once(&rules).chain(&against).map(|side| &*side.rules).collect();
-        let options = super::setup::load_options(&events.extra);
+        let options = super::setup::load_options_without(settings.as_ref());
         let silences = super::setup::silences(arguments.silences.as_deref(), &options, &sets)?;
         for side in std::iter::once(&mut rules).chain(&mut against) {
             side.silences = Some(Arc::clone(&silences));
@@ -200,9 +200,8 @@ fn setup(
     path: &Path,
     arguments: &ReplayArguments,
     settings: Option<&Settings>,
-    events: &EventSettings,
 ) -> anyhow::Result<RulesSetup> {
-    let rules = super::setup::rule_set(path, &super::setup::load_options(&events.extra))?;
+    let rules = super::setup::rule_set(path, &super::setup::load_options_without(settings))?;
     let notices = match settings {
         Some(settings) => daemon::notice_settings(settings, &rules),
         None => NoticeSettings::default(),

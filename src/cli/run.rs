@@ -43,7 +43,7 @@ pub(super) fn serve(
     clock: Arc<dyn WallClock>,
 ) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(&Sources { file: config, ..Sources::default() })?;
-    let load = super::setup::load_options(&settings.events.extra);
+    let load = super::setup::load_options(&settings);
     let path = &settings.rules.path;
     if !path.exists() {
         bail!(

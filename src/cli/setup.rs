@@ -22,8 +22,17 @@ pub(super) struct RuleFile {
 }
 
 /// What the configuration says that rule files need. Files that rules name are looked for beside the rule's own.
-pub(super) fn load_options(extra: &[String]) -> LoadOptions {
-    LoadOptions { extra: extra.to_vec(), read: read_beside }
+pub(super) fn load_options(settings: &Settings) -> LoadOptions {
+    LoadOptions {
+        extra: settings.events.extra.clone(),
+        read: read_beside,
+        calendars: Arc::clone(&settings.calendars),
+    }
+}
+
+/// [`load_options`] where a configuration may be left out.
+pub(super) fn load_options_without(settings: Option<&Settings>) -> LoadOptions {
+    settings.map_or_else(|| LoadOptions { read: read_beside, ..LoadOptions::default() }, load_options)
 }
 
 /// The largest file that a rule may name.

@@ -62,7 +62,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         anyhow::Ok(store.in_the_shadow(since).await?)
     })?;
     // Rules that have found nothing are worth a line as well; where the rules can't be read, the store still can.
-    let options = setup::load_options(&settings.events.extra);
+    let options = setup::load_options(&settings);
     let rules = setup::rule_set(&settings.rules.path, &options);
     let quiet = rules.iter().flat_map(|rules| &rules.rules).filter(|rule| rule.state == RuleState::Shadow);
     let mut rows: BTreeMap<String, (ShadowRow, bool)> = quiet

@@ -17,9 +17,8 @@ use regex_automata::dfa::{Automaton, dense};
 use regex_automata::{Input, util::syntax};
 
 use crate::core::event::TypeSet;
-use crate::core::event::decode::EventSettings;
 use crate::core::event::faults::FaultTable;
-use crate::core::rule::parse::{LoadedRule, RuleTest};
+use crate::core::rule::parse::{LoadOptions, LoadedRule, RuleTest};
 use crate::core::rule::silence::Silences;
 use crate::core::rule::{RuleSet, RuleState};
 use crate::daemon::locating;
@@ -75,16 +74,17 @@ struct Result<'a> {
 
 pub fn run(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
     let settings = setup::settings(arguments.config.as_deref())?;
+    let options = setup::load_options(&settings);
     let events = settings.events;
     let chosen = arguments.run.as_deref().map(Chosen::new).transpose()?;
-    let selection = load(&arguments.paths, &settings.rules.path, &events)?;
+    let selection = load(&arguments.paths, &settings.rules.path, &options)?;
     let silences = {
         let named = selection.suites.iter().filter_map(|tests| tests.rules.as_deref());
         let sets: Vec<RuleSet> = std::iter::once(rule_set(selection.rules.iter().chain(&selection.beside)))
             .chain(named.map(|rules| rule_set(rules.iter())))
             .collect();
         let sets: Vec<&RuleSet> = sets.iter().collect();
-        setup::silences(arguments.silences.as_deref(), &setup::load_options(&events.extra), &sets)?
+        setup::silences(arguments.silences.as_deref(), &options, &sets)?
     };
     let named = selection.suites.iter().flat_map(|tests| tests.rules.iter().flatten());
     let all = selection.rules.iter().chain(&selection.beside).chain(named);
@@ -113,9 +113,8 @@ pub fn run(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn load(paths: &[PathBuf], default: &Path, events: &EventSettings) -> anyhow::Result<Selection> {
-    let options = setup::load_options(&events.extra);
-    match selection::select(paths, None, default, &options)? {
+fn load(paths: &[PathBuf], default: &Path, options: &LoadOptions) -> anyhow::Result<Selection> {
+    match selection::select(paths, None, default, options)? {
         Ok(selection) if selection.rules.is_empty() && selection.suites.is_empty() => {
             bail!("no rule was found; expected YAML files")
         }

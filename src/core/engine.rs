@@ -224,6 +224,7 @@ impl Engine {
         event: Option<&Event<'_>>,
         at: Time,
     ) {
+        let judged = &*rule.unexcepted(judged);
         let Some(state) = self.shards.get_mut(shard) else { return };
         let incidents = &mut self.scope.incidents;
         let join = |cause: &Cause, accounts: Vec<Affected>, effects: &mut Vec<Effect>| {

@@ -28,13 +28,17 @@ pub mod travel;
 pub mod verdict;
 mod whereabouts;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rust_decimal::Decimal;
 
+use crate::core::calendar::Calendar;
 use crate::core::event::{Event, Field, Symbol, TextField, TextSet, TypeSet};
 use crate::core::time::Span;
 use condition::Condition;
+use verdict::{Judged, Verdict};
 
 /// A rule that is ready to be evaluated.
 #[derive(Clone, Debug)]
@@ -52,6 +56,8 @@ pub struct Rule {
     /// The subjects: one group for `group_by`, several for `slices` (scope rules only).
     pub groups: Vec<Vec<TextField>>,
     pub detect: Detect,
+    /// During these nothing is found.
+    pub except: Vec<Arc<Calendar>>,
     /// Pending before it opens.
     pub pending: Span,
     /// Healthy this long before the incident ends.
@@ -76,6 +82,20 @@ impl Rule {
     /// Whether it is found in the shard of its account or order, and not in sums over all shards.
     pub fn is_judged_in_shards(&self) -> bool {
         self.is_local() && !matches!(self.detect, Detect::Ratio(_) | Detect::Flatline(_))
+    }
+
+    /// What is left of judgements where nothing is found during the calendars of `except`. What was open before goes on, and
+    /// may end in them.
+    pub fn unexcepted<'j>(&self, judged: &'j [Judged]) -> Cow<'j, [Judged]> {
+        if self.except.is_empty() {
+            return Cow::Borrowed(judged);
+        }
+        Cow::Owned(judged.iter().copied().filter(|judged| !self.is_excepted(judged.verdict)).collect())
+    }
+
+    pub fn is_excepted(&self, verdict: Verdict) -> bool {
+        let (Verdict::Found { since, .. } | Verdict::Withdrawn { since }) = verdict else { return false };
+        self.except.iter().any(|calendar| calendar.holds(since))
     }
 
     /// Event types that the rule must see at all, for any of its roles.

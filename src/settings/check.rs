@@ -4,8 +4,10 @@ mod geo;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::calendars;
 use super::error::{Problem, unknown};
 use super::layers::Layers;
 use super::raw::{
@@ -18,6 +20,7 @@ use super::{
     SecretString, Settings, SettingsError, SmtpLogin, SmtpSettings, Start, StateSettings, StoreSettings, Tls,
     TopicSettings,
 };
+use crate::core::calendar::Calendars;
 use crate::core::event::decode::{EventSettings, Slot, TimeFormat};
 use crate::core::event::faults::FaultTable;
 use crate::core::event::mapping::{FieldMapping, Mapping};
@@ -60,6 +63,7 @@ impl Check<'_> {
         let (departments, geo) = (self.departments(), self.geo());
         let events = self.events(&raw.events, &raw.faults);
         let http = self.http(&raw.http.listen);
+        let calendars = self.calendars(&raw.time_zone);
         if tracing_subscriber::EnvFilter::builder().parse(&raw.log.level).is_err() {
             let expected =
                 "expected a level such as \"info\", or directives such as \"info,forewarn::edge=debug\"";
@@ -88,6 +92,7 @@ impl Check<'_> {
                 },
                 level: raw.log.level.clone(),
             },
+            calendars: Arc::new(calendars),
             time_zone: time_zone?,
             locale: match raw.locale {
                 RawLocale::ZhCn => Locale::ZhCn,
@@ -106,6 +111,11 @@ impl Check<'_> {
             format!("there is no time zone {name:?}; expected one such as \"Asia/Shanghai\""),
         );
         None
+    }
+
+    fn calendars(&mut self, time_zone: &str) -> Calendars {
+        let layers = self.layers;
+        calendars::check(&layers.raw.calendars, time_zone, |key, what| self.wrong(key, what))
     }
 
     fn kafka(&mut self, raw: &RawKafka) -> Option<KafkaSettings> {

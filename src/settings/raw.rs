@@ -32,8 +32,8 @@ pub struct RawSettings {
     pub notices: RawNotices,
     pub http: RawHttp,
     pub log: RawLog,
+    pub calendars: BTreeMap<String, RawCalendar>,
     /// Read by later parts; any content is accepted.
-    pub calendars: BTreeMap<String, Anything>,
     pub sla: BTreeMap<String, Anything>,
     pub guard: BTreeMap<String, Anything>,
 }
@@ -325,6 +325,18 @@ impl Default for RawLog {
 pub enum RawLogFormat {
     Text,
     Json,
+}
+
+/// Hours of weekdays, dated spans, or both.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawCalendar {
+    /// The configuration's own where left out.
+    pub time_zone: Option<String>,
+    pub hours: BTreeMap<String, TextList>,
+    pub holidays: TextList,
+    pub workdays: TextList,
+    pub spans: TextList,
 }
 
 /// A duration in the form of the rule files: `30s`, `10m`, `6h`.

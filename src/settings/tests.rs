@@ -106,7 +106,7 @@ fn the_contract_of_the_file_is_kept() {
         [http]
         listen = "off"
         [calendars.business]
-        days = ["mon"]
+        hours = {{ mon = "09:00-18:00" }}
         [sla.emergency]
         first_response = "15m"
         [guard]
@@ -122,6 +122,10 @@ fn the_contract_of_the_file_is_kept() {
     assert_eq!(settings.events.faults.fault("balance_low"), Fault::Customer);
     assert_eq!(settings.events.faults.fault("SUPPLIER_DOWN"), Fault::Supplier);
     assert_eq!((settings.notices.max_age, settings.http.listen), (None, None));
+    assert!(
+        settings.calendars["business"].holds(Time::from_millis(1_790_560_800_000)),
+        "a Monday in Shanghai"
+    );
 }
 
 #[test]
@@ -269,6 +273,26 @@ fn each_mistake_is_told_with_its_place_its_key_and_what_was_expected() {
         (
             "[departments]\nops = \"ops\"",
             "forewarn.toml:2: departments.ops: is no mail address; expected one such as \"team@example.com\"",
+        ),
+    ] {
+        assert_eq!(error(text, &[]), expected);
+    }
+}
+
+#[test]
+fn a_mistake_in_a_calendar_is_told_with_its_key() {
+    for (text, expected) in [
+        (
+            "[calendars.office]\nhour = \"09:00-18:00\"",
+            "forewarn.toml:2: calendars.office.hour: unknown key \"hour\"; did you mean \"hours\"?",
+        ),
+        (
+            "[calendars.office]\nhours = { mon = \"9-18\" }",
+            "forewarn.toml:2: calendars.office.hours.mon: \"9-18\"; expected hours such as \"09:00-18:00\", \"22:00-06:00\" or \"00:00-24:00\"",
+        ),
+        (
+            "[calendars.office]\ntime_zone = \"Asia/Peking\"\nspans = \"2026-11-11\"",
+            "forewarn.toml:2: calendars.office.time_zone: there is no time zone \"Asia/Peking\"; expected one such as \"Asia/Shanghai\"",
         ),
     ] {
         assert_eq!(error(text, &[]), expected);

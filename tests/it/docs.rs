@@ -36,16 +36,27 @@ pub fn examples() -> BTreeMap<String, String> {
     rules.map(named).collect()
 }
 
+/// The calendars that the examples name, as the page shows them.
+pub fn calendars() -> String {
+    let page = fs::read_to_string(repository().join("docs/rules.md")).unwrap();
+    let (_, calendars) = page.split_once("```toml\n[calendars").unwrap();
+    format!("[calendars{}", calendars.split_once("```").unwrap().0)
+}
+
 #[test]
 fn every_whole_rule_of_the_documentation_passes_its_tests_without_a_warning() {
     let folder = tempfile::tempdir().unwrap();
     let examples = examples();
+    let config = folder.path().join("forewarn.toml");
+    fs::write(&config, calendars()).unwrap();
     for (name, yaml) in &examples {
         fs::write(folder.path().join(format!("{name}.yaml")), yaml).unwrap();
     }
-    for arguments in [&["check", "--deny-warnings"] as &[&str], &["test"]] {
+    for arguments in [&["check", "--deny-warnings", "--offline"] as &[&str], &["test"]] {
         let output = Command::new(env!("CARGO_BIN_EXE_forewarn"))
             .args(arguments)
+            .arg("-c")
+            .arg(&config)
             .arg(folder.path())
             .env_clear()
             .output()

@@ -53,8 +53,11 @@ fn innermost(error: &ValidationError<'_, '_>, into: &mut Vec<String>) {
 }
 
 fn read(text: &str) -> Result<(), Vec<RuleError>> {
-    let options =
-        LoadOptions { extra: vec!["coupon".to_owned()], read: |_, _| Ok(b"203.0.113.7\n".to_vec()) };
+    let options = LoadOptions {
+        extra: vec!["coupon".to_owned()],
+        read: |_, _| Ok(b"203.0.113.7\n".to_vec()),
+        ..LoadOptions::default()
+    };
     load(text, "rules/x.yaml", &options).map(|_| ())
 }
 

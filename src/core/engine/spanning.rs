@@ -75,7 +75,7 @@ impl Engine {
         // A partition that has never been heard of holds the memory of the others back no longer than a silent one.
         let settled = settled.max(now - SILENT_INPUT_BOUND - rule.lateness);
         judge.judge(now, settled, &mut judged);
-        for judged in judged.drain(..) {
+        for judged in judged.drain(..).filter(|judged| !rule.is_excepted(judged.verdict)) {
             let (Verdict::Found { since: time, .. }
             | Verdict::Withdrawn { since: time }
             | Verdict::Cleared { at: time, .. }
@@ -290,7 +290,8 @@ impl Engine {
             incidents.affect(cause.key, accounts, at, effects);
         };
         let (state, causes) = (&mut self.scope.rekeyed, &self.scope.causes);
-        take_judgements(state, index, rule, judged, event, at, causes, &mut self.effects, join);
+        let judged = rule.unexcepted(judged);
+        take_judgements(state, index, rule, &judged, event, at, causes, &mut self.effects, join);
     }
 
     fn pass_rekeyed(&mut self, now: Time) {

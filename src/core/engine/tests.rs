@@ -1,5 +1,6 @@
 //! What the engine promises, told as rules, events and the effects that follow.
 
+mod calendars;
 mod covering;
 mod hearing;
 mod kinds;
@@ -12,11 +13,11 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::core::effect::{EffectKind, TicketStep};
 use crate::core::event::{EventType, Fault};
-use crate::core::rule::parse::{self, LoadOptions};
+use crate::core::rule::parse;
 use covering::{COVERED, COVERED_BESIDE, outage};
 
 fn rules(text: &str) -> Arc<RuleSet> {
-    let loaded = parse::load(text, "test.yaml", &LoadOptions::default()).unwrap_or_else(|errors| {
+    let loaded = parse::load(text, "test.yaml", &calendars::options()).unwrap_or_else(|errors| {
         panic!("{}", errors.iter().map(|error| error.render("error")).collect::<Vec<_>>().join("\n"))
     });
     Arc::new(RuleSet::new(loaded.into_iter().map(|loaded| loaded.rule).collect()))

@@ -3,6 +3,7 @@
 //! The way of a file: `yaml` (text → nodes with places) → `form` and `kinds` (nodes → rules, field by field) → `set` (what rules
 //! must have to do with each other). As many errors as there are come out of one run.
 
+mod calendars;
 mod defaults;
 pub mod error;
 pub mod examples;
@@ -21,7 +22,10 @@ mod version;
 mod words;
 mod yaml;
 
+use std::sync::Arc;
+
 use super::Rule;
+use crate::core::calendar::Calendars;
 pub use defaults::WAIT;
 pub use error::{Place, RuleError, Source};
 pub use examples::{RuleTest, Suite};
@@ -39,6 +43,7 @@ pub struct LoadOptions {
     /// The platform's own fields, as `[events] extra` declares them.
     pub extra: Vec<String>,
     pub read: ReadBeside,
+    pub calendars: Arc<Calendars>,
 }
 
 /// Reads a file that a rule names. It gets the rule file's path and the name as it is written, and says why it failed.
@@ -47,7 +52,11 @@ pub type ReadBeside = fn(&str, &str) -> Result<Vec<u8>, String>;
 impl Default for LoadOptions {
     /// Without fields of the platform's own, and where rules stand alone.
     fn default() -> Self {
-        Self { extra: Vec::new(), read: |_, _| Err("no files are read here".to_owned()) }
+        Self {
+            extra: Vec::new(),
+            read: |_, _| Err("no files are read here".to_owned()),
+            calendars: Arc::default(),
+        }
     }
 }
 
@@ -95,6 +104,7 @@ pub fn load_file(text: &str, file: &str, options: &LoadOptions) -> Result<Loaded
         source: &source,
         extra: &options.extra,
         read: options.read,
+        calendars: &options.calendars,
         files: Vec::new(),
         errors: Vec::new(),
     };

@@ -20,8 +20,11 @@ pub mod steps;
 mod summed;
 mod symptoms;
 
+use std::sync::Arc;
+
 use rust_decimal::Decimal;
 
+use crate::core::calendar::Calendar;
 use crate::core::effect::Subject;
 use crate::core::event::{Event, Symbol, TextField, TextSet};
 use crate::core::time::Span;
@@ -61,6 +64,8 @@ pub struct Flatline {
     pub fewer_than: u32,
     pub window: Span,
     pub expect: Expected,
+    /// What lies outside of it is no silence.
+    pub calendar: Option<Arc<Calendar>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::error::{RuleError, Source};
 use super::words;
 use super::yaml::{Entry, MAX_PROBLEMS, Node, Value};
+use crate::core::calendar::Calendars;
 
 /// What reading a file needs to know and collects.
 pub struct Reading<'a> {
@@ -12,7 +13,8 @@ pub struct Reading<'a> {
     /// The platform's own fields.
     pub extra: &'a [String],
     pub read: super::ReadBeside,
-    /// The files that the rule has named so far, each with a hash of its values.
+    pub calendars: &'a Calendars,
+    /// The files and calendars that the rule has named so far, each with a hash of its values.
     pub files: Vec<(String, u64)>,
     pub errors: Vec<RuleError>,
 }

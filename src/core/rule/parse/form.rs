@@ -31,12 +31,13 @@ pub fn rule(node: &Node, reading: &mut Reading<'_>) -> Option<LoadedRule> {
     let detect_node = fields.need("detect");
     let detect = detect_node.and_then(|node| kinds::detect(node, topics, reading));
     let groups = groups(&mut fields, detect.as_ref(), reading);
+    let except = fields.take("except").map_or_else(|| Some(Vec::new()), |node| reading.calendars(node));
     let incident = incident(&mut fields, reading);
     let ticket = ticket(&mut fields, name.as_deref().unwrap_or_default(), reading);
     let local = groups.as_ref().is_none_or(|groups| groups.iter().all(|group| has_account(group)));
     let (notice, templates) = fields.take("notice").and_then(|node| notice(node, local, reading)).unzip();
     let tests = fields.take("tests").map(|node| examples::tests(node, name.as_deref(), reading));
-    fields.not_yet(&["except", "compensation", "action"], reading);
+    fields.not_yet(&["compensation", "action"], reading);
     let span = fields.head();
     fields.finish(reading);
     if reading.errors.len() > errors {
@@ -53,6 +54,7 @@ pub fn rule(node: &Node, reading: &mut Reading<'_>) -> Option<LoadedRule> {
         filter: filter?,
         groups: groups?,
         detect: detect?,
+        except: except?,
         pending: head.pending,
         keep_firing: head.keep_firing,
         grace: head.grace,

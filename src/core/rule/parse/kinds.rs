@@ -262,9 +262,9 @@ fn flatline(mut fields: Fields<'_>, reading: &mut Reading<'_>) -> Option<Flatlin
         .map_or(Some(defaults::FEWER_THAN), |node| reading.whole(node, 1..=MOST_EVENTS));
     let window = fields.need("window").and_then(|node| reading.length(node));
     let expect = fields.take("expect").map_or(Some(Expected::Seen), |node| expected(node, reading));
-    fields.not_yet(&["calendar"], reading);
+    let calendar = fields.take("calendar").map(|node| reading.calendar(node));
     fields.finish(reading);
-    Some(Flatline { fewer_than: fewer_than?, window: window?, expect: expect? })
+    Some(Flatline { fewer_than: fewer_than?, window: window?, expect: expect?, calendar: whole(calendar)? })
 }
 
 fn expected(node: &Node, reading: &mut Reading<'_>) -> Option<Expected> {

@@ -38,6 +38,7 @@ pub fn silences(
         source: &source,
         extra: &options.extra,
         read: options.read,
+        calendars: &options.calendars,
         files: Vec::new(),
         errors: Vec::new(),
     };

@@ -2,6 +2,7 @@
 
 //! Rule files from text to rule: every field, every default, and the errors with their places.
 
+mod calendars;
 mod contradictions;
 mod given;
 mod kinds;
@@ -12,6 +13,7 @@ mod sequence;
 mod spike;
 
 use super::*;
+use crate::core::calendar::Written;
 use crate::core::event::{EventType, Fault, Symbol, TextField, TypeSet};
 use crate::core::rule::condition::Condition;
 use crate::core::rule::limit::WholeLimit;
@@ -23,7 +25,15 @@ use crate::core::time::{Span, Time};
 use examples::{Expected, TicketWord, When};
 
 fn options() -> LoadOptions {
-    LoadOptions { extra: vec!["coupon".to_owned()], read: beside }
+    LoadOptions { extra: vec!["coupon".to_owned()], read: beside, calendars: Arc::new(calendars()) }
+}
+
+/// The calendars of these tests.
+fn calendars() -> Calendars {
+    let day = |date: &str| Written { spans: vec![date.to_owned()], ..Written::default() };
+    ["business_hours", "promotions"]
+        .map(|name| (name.to_owned(), Arc::new(day("2026-11-11").check("Asia/Shanghai").unwrap())))
+        .into()
 }
 
 /// The files beside the rule files of these tests.

@@ -13,6 +13,7 @@ use super::steps::Steps;
 use super::summed::Sampling;
 use super::symptoms::Symptoms;
 use super::{Expected, Partial, edge_of, slice_key, subject_fields};
+use crate::core::calendar::Measure;
 use crate::core::codec::{CorruptState, Sink};
 use crate::core::effect::Subject;
 use crate::core::event::{Event, Facts, Symbol, TextField, TypeSet};
@@ -36,6 +37,8 @@ pub struct ScopeCounter {
     counted: Counted,
     groups: Vec<Vec<TextField>>,
     steps: Steps,
+    /// In whose time the window is measured.
+    calendar: Option<Measure>,
     symptoms_kept: Span,
     subjects: HashMap<Symbol, u32, SymbolHash>,
     slots: Vec<Option<Slot>>,
@@ -100,6 +103,7 @@ pub struct CounterFigures {
 impl ScopeCounter {
     /// [`None`] for a rule of another kind.
     pub fn new(rule: &Rule) -> Option<Self> {
+        let mut calendar = None;
         let (window, among, of, distinct, listed) = match &rule.detect {
             Detect::Ratio(ratio) => {
                 (ratio.window, ratio.among.clone(), ratio.of.clone(), ratio.distinct, None)
@@ -113,6 +117,7 @@ impl ScopeCounter {
                         Some(listed)
                     }
                 };
+                calendar = flatline.calendar.clone().map(Measure::new);
                 (flatline.window, Condition::Always, Condition::Never, None, listed)
             }
             Detect::Frequency(detect) => (detect.window, detect.count.clone(), Condition::Never, None, None),
@@ -130,6 +135,7 @@ impl ScopeCounter {
             counted: Counted { types, filter: rule.filter.clone(), among, of, distinct, sampling, listed },
             groups: rule.groups.clone(),
             steps,
+            calendar,
             symptoms_kept: steps.time(steps.lookback()).since(steps.time(0))
                 + rule.pending
                 + rule.incident.wait,
@@ -177,6 +183,10 @@ impl ScopeCounter {
                 Some(value) => (Some((sampling.keeps, value)), sampling.is_symptom(event, value)),
             },
         };
+        let exit = match &mut self.calendar {
+            None => self.steps.exit(entry),
+            Some(calendar) => self.steps.exit_within(calendar, event.time),
+        };
         for group in 0..self.groups.len() {
             let Some(symbol) = slice_key(&self.groups, group, event) else {
                 self.figures.without_subject += 1;
@@ -188,7 +198,7 @@ impl ScopeCounter {
             };
             match value {
                 Some((keeps, value)) => self.sample(index, entry, keeps, value),
-                None => self.count(index, symbol, account, entry, of),
+                None => self.count(index, symbol, account, (entry, exit), of),
             }
             if of {
                 self.touched.push(symbol);
@@ -248,7 +258,15 @@ impl ScopeCounter {
         }
     }
 
-    fn count(&mut self, index: u32, symbol: Symbol, account: Option<Symbol>, entry: i64, of: bool) {
+    /// Counts at the steps from the first to before the second.
+    fn count(
+        &mut self,
+        index: u32,
+        symbol: Symbol,
+        account: Option<Symbol>,
+        (entry, exit): (i64, i64),
+        of: bool,
+    ) {
         let Some(Some(slot)) = self.slots.get_mut(index as usize) else { return };
         slot.cells.see(entry, of);
         match (&mut self.appearances, account) {
@@ -261,7 +279,7 @@ impl ScopeCounter {
                     slot.cells.count(from, until, 0, 1);
                 }
             }
-            _ => slot.cells.count(entry, self.steps.exit(entry), 1, i32::from(of)),
+            _ => slot.cells.count(entry, exit, 1, i32::from(of)),
         }
         self.note_change(index);
     }

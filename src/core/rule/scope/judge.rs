@@ -19,6 +19,7 @@ use super::slices::{Chosen, Selection, Spans, State, View, select};
 use super::steps::Steps;
 use super::summed::Summed;
 use super::{Expected, Partial, edge_of, in_group, key_of};
+use crate::core::calendar::Measure;
 use crate::core::effect::Subject;
 use crate::core::event::{Symbol, TextField};
 use crate::core::rule::verdict::{Judged, Verdict};
@@ -38,6 +39,8 @@ pub struct ScopeJudge {
     test: Test,
     groups: Vec<Vec<TextField>>,
     steps: Steps,
+    /// In whose time the window is measured.
+    calendar: Option<Measure>,
     spans: Spans,
     grace: Span,
     expectation: Expectation,
@@ -95,6 +98,10 @@ impl ScopeJudge {
             }
             _ => return None,
         };
+        let calendar = match &rule.detect {
+            Detect::Flatline(flatline) => flatline.calendar.clone().map(Measure::new),
+            _ => None,
+        };
         let everything = rule.groups.iter().any(Vec::is_empty);
         let expectation = match listed {
             None => Expectation::Nothing,
@@ -109,6 +116,7 @@ impl ScopeJudge {
             test,
             groups: rule.groups.clone(),
             steps,
+            calendar,
             spans: Spans { window: steps.window(), patience: (steps.window() / 5).max(1) },
             grace,
             expectation,
@@ -213,7 +221,7 @@ impl ScopeJudge {
         self.started = Some(step);
         self.unsaved = true;
         if self.expectation == Expectation::Listed {
-            let from = step + self.steps.window();
+            let from = self.whole_after(step);
             for aggregate in self.subjects.values_mut() {
                 let judged = if self.judged.is_some() { aggregate.evaluated } else { i64::MAX };
                 aggregate.evaluated = judged.min(from - 1);
@@ -222,20 +230,25 @@ impl ScopeJudge {
         }
     }
 
-    fn judgeable(&self, aggregate: &Aggregate) -> Judgeable {
-        let window = self.steps.window();
+    /// The step at which a whole window has passed since another.
+    fn whole_after(&mut self, step: i64) -> i64 {
+        match &mut self.calendar {
+            None => step + self.steps.window(),
+            Some(calendar) => self.steps.whole_within(calendar, step),
+        }
+    }
+
+    fn judgeable(&mut self, aggregate: &Aggregate) -> Judgeable {
+        let since =
+            |step: Option<i64>, judge: &mut Self| Some(step.map_or(i64::MAX, |step| judge.whole_after(step)));
         match self.expectation {
-            Expectation::Listed => {
-                Judgeable { from: Some(self.started.map_or(i64::MAX, |step| step + window)), until: None }
+            Expectation::Listed => Judgeable { from: since(self.started, self), until: None },
+            Expectation::Seen(kept) => {
+                Judgeable { from: since(aggregate.first, self), until: Some(aggregate.last + kept) }
             }
-            Expectation::Seen(kept) => Judgeable {
-                from: Some(aggregate.first.map_or(i64::MAX, |first| first + window)),
-                until: Some(aggregate.last + kept),
-            },
-            Expectation::Nothing if self.test.needs_whole_window() => Judgeable {
-                from: Some(aggregate.first.map_or(i64::MAX, |first| first + window)),
-                until: None,
-            },
+            Expectation::Nothing if self.test.needs_whole_window() => {
+                Judgeable { from: since(aggregate.first, self), until: None }
+            }
             Expectation::Nothing => Judgeable::default(),
         }
     }

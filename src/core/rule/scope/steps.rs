@@ -6,6 +6,7 @@
 //! and the evidence says so: a window that the step does not divide reaches back to the next whole step, and in a window
 //! longer than ten minutes (where a sixtieth is more than ten seconds) the far edge moves in sixtieths of the window.
 
+use crate::core::calendar::Measure;
 use crate::core::time::{Span, Time};
 
 /// The start of trouble is sought so far back, or two windows.
@@ -52,8 +53,32 @@ impl Steps {
 
     /// The first step whose window no longer holds what entered at `entry`.
     pub fn exit(self, entry: i64) -> i64 {
-        let exit = entry + self.window;
+        self.coarse(entry + self.window)
+    }
+
+    /// [`Steps::exit`] where only a calendar's time counts, for what happened at `time`: its window begins with what
+    /// belongs to the calendar, and what does not lies before it.
+    pub fn exit_within(self, calendar: &mut Measure, time: Time) -> i64 {
+        let own = Span::from_millis(i64::from(calendar.holds(time)));
+        self.coarse(self.reached(calendar.after(time, self.span() + own)))
+    }
+
+    /// The first step by which a whole window of the calendar has passed since another.
+    pub fn whole_within(self, calendar: &mut Measure, step: i64) -> i64 {
+        self.reached(calendar.after(self.time(step), self.span()))
+    }
+
+    fn coarse(self, exit: i64) -> i64 {
         if self.coarseness == 1 { exit } else { -(-exit).div_euclid(self.coarseness) * self.coarseness }
+    }
+
+    /// The first step that is not before this moment.
+    fn reached(self, time: Time) -> i64 {
+        -(-time.as_millis()).div_euclid(self.step)
+    }
+
+    fn span(self) -> Span {
+        self.time(self.window).since(self.time(0))
     }
 
     /// The last step at or before this moment.

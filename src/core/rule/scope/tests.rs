@@ -1,5 +1,6 @@
 //! Behaviour of shards and owner together: what is found, when, and about whom.
 
+mod calendars;
 mod checkpoint;
 mod customers;
 mod flatline;

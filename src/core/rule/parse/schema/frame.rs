@@ -29,6 +29,7 @@ fn rule() -> Map {
             .default("[account_id] for kinds that are about one account, the key of a deadline, the subject of a reconcile check"),
         field("slices", ListOf(Box::new(ListOf(Box::new(Of("text_field"))))), "Several groupings in place of `group_by`, of which the narrowest that explains the trouble is the ticket"),
         field("detect", Of("detect"), "What is looked for").needed(),
+        field("except", Of("name").several(), "Calendars of the configuration during which nothing is found"),
         field("for", Of("duration"), "Pending so long before it opens").default(defaults::PENDING),
         field("keep_firing_for", Of("duration"), "Healthy so long before it resolves").default(defaults::KEEP_FIRING_FOR),
         field("grace", Of("duration"), "Absence is judged so long after its limit").default(defaults::GRACE),

@@ -183,6 +183,11 @@ fn flatline() -> Map {
             "Which subjects should speak: those seen once, a list, or a file",
         )
         .default("seen"),
+        field(
+            "calendar",
+            Of("name"),
+            "A calendar of the configuration; what lies outside of it is no silence",
+        ),
     ];
     kind("flatline", fields)
 }

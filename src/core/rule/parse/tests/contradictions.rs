@@ -21,12 +21,6 @@ topics: orders
 group_by: [channel]
 detect: { kind: flatline, window: 15m, expect: catalog, calendar: business_hours }
 "#), @r#"
-    error: `except` is not supported yet
-     --> rules/x.yaml:4:1
-      |
-    4 | except: [promotions]
-      | ^^^^^^
-
     error: `compensation` is not supported yet
      --> rules/x.yaml:5:1
       |
@@ -58,12 +52,6 @@ detect: { kind: flatline, window: 15m, expect: catalog, calendar: business_hours
     16 | detect: { kind: flatline, window: 15m, expect: catalog, calendar: business_hours }
        |                                                ^^^^^^^
        = expected `seen`, a list such as [alipay, wechat], or file("channels.txt")
-
-    error: `calendar` is not supported yet
-      --> rules/x.yaml:16:57
-       |
-    16 | detect: { kind: flatline, window: 15m, expect: catalog, calendar: business_hours }
-       |                                                         ^^^^^^^^
     "#);
 }
 

@@ -35,7 +35,7 @@ pub fn ratio() -> Ratio {
 }
 
 pub fn flatline(fewer_than: u32, window: Span, expect: Expected) -> Detect {
-    Detect::Flatline(Flatline { fewer_than, window, expect })
+    Detect::Flatline(Flatline { fewer_than, window, expect, calendar: None })
 }
 
 pub fn rule(groups: &[&[TextField]], detect: Detect) -> Rule {
@@ -49,6 +49,7 @@ pub fn rule(groups: &[&[TextField]], detect: Detect) -> Rule {
         filter: Condition::Always,
         groups: groups.iter().map(|group| group.to_vec()).collect(),
         detect,
+        except: Vec::new(),
         pending: Span::ZERO,
         keep_firing: Span::from_mins(5),
         grace: Span::from_secs(5),
