@@ -6,6 +6,7 @@ use compact_str::CompactString;
 
 use crate::core::event::Facts;
 use crate::core::rule::Severity;
+use crate::core::rule::proposal::{Money, Undecided};
 use crate::core::rule::verdict::Evidence;
 use crate::core::time::Time;
 
@@ -102,6 +103,60 @@ pub enum EffectKind {
         facts: Box<Facts>,
         shadow: bool,
     },
+    /// Something is proposed to people and to the platform, or what was proposed is withdrawn.
+    Proposal(Box<Proposal>),
+}
+
+/// What a rule proposes for one account, or for the subject as a whole: once for each incident and account.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Proposal {
+    /// The incident that was found; the effect's own is the ticket that shows it, another one where it has joined a cause.
+    pub origin: IncidentId,
+    /// Empty where it is about the subject as a whole.
+    pub account_id: CompactString,
+    pub what: Proposed,
+    pub state: ProposalState,
+    /// Steps of one proposal: what is written of it later has a higher number.
+    pub number: u32,
+    /// Shadow rules propose nothing to anybody: it is for the record.
+    pub shadow: bool,
+    /// The event that names the order and the card.
+    pub facts: Option<Box<Facts>>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Proposed {
+    /// So much, or why a person has to say how much.
+    Compensation(Result<Money, Undecided>),
+    Action(CompactString),
+}
+
+impl Proposed {
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Compensation(_) => "compensation",
+            Self::Action(_) => "action",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProposalState {
+    Proposed,
+    /// What it was proposed for has proved untrue.
+    Withdrawn,
+}
+
+impl Proposal {
+    /// The name of the effect in the output of `replay`.
+    pub const fn effect(&self) -> &'static str {
+        match (&self.what, self.state) {
+            (Proposed::Compensation(_), ProposalState::Proposed) => "compensation.proposed",
+            (Proposed::Compensation(_), ProposalState::Withdrawn) => "compensation.withdrawn",
+            (Proposed::Action(_), ProposalState::Proposed) => "action.proposed",
+            (Proposed::Action(_), ProposalState::Withdrawn) => "action.withdrawn",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -442,8 +442,9 @@ fn take_judgements(
             _ => None,
         });
         let started_at = since;
+        let paid = state.watches[usize::from(index)].as_ref().and_then(|watch| watch.paid(*subject, since));
         let finding =
-            Finding { key, since, evidence, at, started_at, over_since, subject: &name, facts: &facts };
+            Finding { key, since, evidence, at, started_at, over_since, subject: &name, facts: &facts, paid };
         let own = if rule.incident.covered_by.is_empty() { None } else { facts() };
         let spanning = own.as_deref().and_then(|own| causes.iter().find(|cause| cause.explains(rule, own)));
         let beside = match (&own, spanning) {

@@ -8,6 +8,7 @@ pub mod cover;
 pub mod journal;
 mod kinship;
 mod life;
+mod propose;
 mod state;
 pub mod succession;
 
@@ -20,12 +21,13 @@ use hashbrown::HashMap;
 use crate::core::codec::{CorruptState, Reader, Sink, Writer};
 use crate::core::effect::{Effect, IncidentId, Subject};
 use crate::core::event::{Facts, Symbol, TextField};
+use crate::core::rule::proposal::StepAmount;
 use crate::core::rule::silence::Silences;
 use crate::core::rule::verdict::{Evidence, Verdict};
 use crate::core::rule::{Rule, RuleSet};
 use crate::core::time::{Span, Time};
 
-pub use state::{Affected, Incident, Phase};
+pub use state::{Affected, Incident, Offered, Phase};
 
 use cover::Cause;
 use journal::{Journal, Turn};
@@ -66,6 +68,8 @@ pub struct Finding<'a> {
     pub subject: &'a dyn Fn() -> Subject,
     /// The event behind it; [`None`] for findings about many events.
     pub facts: &'a dyn Fn() -> Option<Box<Facts>>,
+    /// What the compensation is a share of, where that is the amount of a sequence's step.
+    pub paid: Option<StepAmount>,
 }
 
 /// What became of a finding.

@@ -17,6 +17,7 @@ pub mod metric;
 pub mod new_term;
 pub mod parse;
 pub mod point;
+pub mod proposal;
 pub mod reconcile;
 pub mod samples;
 pub mod scope;
@@ -68,6 +69,10 @@ pub struct Rule {
     pub incident: IncidentPolicy,
     pub ticket: TicketPolicy,
     pub notice: Option<NoticePolicy>,
+    /// What those are offered whom its incidents touch.
+    pub compensation: Option<proposal::Compensation>,
+    /// What the platform could do about it.
+    pub action: Option<proposal::Action>,
     pub runbook: Option<String>,
 }
 

@@ -135,7 +135,7 @@ impl Dispatcher {
                 self.note_step(effect.incident, *step, effect.at);
                 None
             }
-            EffectKind::Affected { .. } => None,
+            EffectKind::Affected { .. } | EffectKind::Proposal(_) => None,
             EffectKind::Notice { account_id, stage, template, facts, shadow: true } => {
                 Some(Self::in_the_shadow(effect, account_id, *stage, template, facts))
             }

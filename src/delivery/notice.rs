@@ -17,28 +17,12 @@ pub struct NoticeId(pub u128);
 impl NoticeId {
     /// The message of an incident's stage to an account.
     pub fn of(incident: IncidentId, account_id: &str, stage: Stage) -> Self {
-        Self::hashed(incident, account_id, stage.as_str())
+        Self(hashed(b"forewarn notice\0", incident, account_id, stage.as_str()))
     }
 
     /// The message to staff about an incident.
     pub fn of_staff(incident: IncidentId, kind: StaffKind) -> Self {
-        Self::hashed(incident, "", kind.as_str())
-    }
-
-    /// The stage lies before the account, since it holds no zero byte.
-    fn hashed(incident: IncidentId, account_id: &str, stage: &str) -> Self {
-        let digest = Sha256::new()
-            .chain_update(b"forewarn notice\0")
-            .chain_update(incident.0.to_be_bytes())
-            .chain_update(stage.as_bytes())
-            .chain_update([0])
-            .chain_update(account_id.as_bytes())
-            .finalize();
-        let mut bytes = [0; 16];
-        for (byte, hashed) in bytes.iter_mut().zip(digest.iter()) {
-            *byte = *hashed;
-        }
-        Self(u128::from_be_bytes(bytes))
+        Self(hashed(b"forewarn notice\0", incident, "", kind.as_str()))
     }
 
     pub fn parse(text: &str) -> Option<Self> {
@@ -49,6 +33,22 @@ impl NoticeId {
     pub fn message_id(self, host: &str) -> String {
         format!("{self}@{host}")
     }
+}
+
+/// The stage lies before the account, since it holds no zero byte.
+pub(super) fn hashed(domain: &[u8], incident: IncidentId, account_id: &str, stage: &str) -> u128 {
+    let digest = Sha256::new()
+        .chain_update(domain)
+        .chain_update(incident.0.to_be_bytes())
+        .chain_update(stage.as_bytes())
+        .chain_update([0])
+        .chain_update(account_id.as_bytes())
+        .finalize();
+    let mut bytes = [0; 16];
+    for (byte, hashed) in bytes.iter_mut().zip(digest.iter()) {
+        *byte = *hashed;
+    }
+    u128::from_be_bytes(bytes)
 }
 
 impl fmt::Display for NoticeId {

@@ -4,7 +4,8 @@ use compact_str::CompactString;
 use rust_decimal::Decimal;
 
 use crate::core::effect::{
-    Effect, EffectKind, EndReason, IncidentId, Stage, Subject, TicketSnapshot, TicketStep,
+    Effect, EffectKind, EndReason, IncidentId, Proposal, ProposalState, Proposed, Stage, Subject,
+    TicketSnapshot, TicketStep,
 };
 use crate::core::event::{EventType, Facts, TextField};
 use crate::core::rule::Severity;
@@ -94,6 +95,21 @@ pub fn notice(incident: u128, account_id: &str, stage: Stage, seconds: i64) -> E
 pub fn affected(incident: u128, account_id: &str, seconds: i64) -> Effect {
     let facts = Box::new(facts(account_id));
     effect(incident, seconds, EffectKind::Affected { account_id: account_id.into(), facts })
+}
+
+/// The first proposal of an incident for an account, or that it is withdrawn (an even number, an odd one).
+pub fn proposed(incident: u128, account_id: &str, what: Proposed, number: u32, seconds: i64) -> Effect {
+    let state = if number.is_multiple_of(2) { ProposalState::Proposed } else { ProposalState::Withdrawn };
+    let proposal = Proposal {
+        origin: IncidentId(incident),
+        account_id: account_id.into(),
+        what,
+        state,
+        number,
+        shadow: false,
+        facts: Some(Box::new(facts(account_id))),
+    };
+    effect(incident, seconds, EffectKind::Proposal(Box::new(proposal)))
 }
 
 /// The effect with another subject (and so another incident of the same rule).

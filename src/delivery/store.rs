@@ -16,6 +16,7 @@ use crate::core::event::Facts;
 use crate::core::time::Time;
 use crate::delivery::customers::Locale;
 use crate::delivery::notice::{Decision, HoldReason, NoticeId, Recipient, StaffKind, StaffMail, Via};
+use crate::delivery::proposal::ProposalId;
 
 /// One effect with everything that follows from it. Written whole or not at all.
 #[derive(Clone, Debug, PartialEq)]
@@ -200,6 +201,8 @@ pub struct TicketDetail {
     pub affected: Vec<AffectedRow>,
     pub notices: Vec<NoticeRow>,
     pub steps: Vec<StepRow>,
+    /// What is proposed for them.
+    pub proposals: Vec<ProposalRow>,
 }
 
 /// What a rule in the shadow would have done.
@@ -252,6 +255,28 @@ pub struct StepRow {
     pub actor: String,
     pub step: String,
     pub detail: Option<String>,
+}
+
+/// What is proposed for an account, or for the subject as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProposalRow {
+    pub id: ProposalId,
+    /// Empty where it is about the subject as a whole.
+    pub account_id: String,
+    pub rule: String,
+    /// `compensation` or `action`.
+    pub kind: String,
+    pub action: Option<String>,
+    /// A decimal number.
+    pub amount: Option<String>,
+    pub currency: Option<String>,
+    /// Why a person has to say how much.
+    pub undecided: Option<String>,
+    pub order_id: Option<String>,
+    pub card_id: Option<String>,
+    /// `proposed`, `withdrawn` or `shadow`.
+    pub state: String,
+    pub decided_at: Time,
 }
 
 /// What became of a person's action on a ticket.

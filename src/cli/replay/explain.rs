@@ -323,6 +323,12 @@ impl Onlooker for Explanation {
                 }
             }
             EffectKind::Notice { .. } => self.message(effect, planned.decision.as_ref(), concerns),
+            EffectKind::Proposal(proposal) => {
+                if concerns || self.asked.is_account(&proposal.account_id) {
+                    let (rule, proposal) = (effect.rule.clone(), proposal.clone());
+                    self.push(effect.at, What::Proposal { rule, proposal });
+                }
+            }
         }
         Ok(())
     }

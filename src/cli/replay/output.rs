@@ -5,10 +5,12 @@ use std::io::{self, Write};
 
 use serde_json::{Map, Value, json};
 
-use crate::core::effect::{EffectKind, Subject, TicketStep};
+use crate::core::effect::{EffectKind, Proposal, Proposed, Subject, TicketStep};
+use crate::core::event::TextField;
 use crate::core::rule::RuleSet;
 use crate::core::time::Time;
 use crate::delivery::notice::{Decision, Notice};
+use crate::delivery::proposal::ProposalId;
 use crate::delivery::store::Planned;
 
 use super::by_rule::{self, ByRule};
@@ -97,6 +99,7 @@ fn line_of(planned: &Planned) -> Option<(&'static str, Map<String, Value>)> {
     let mut line = Map::new();
     let name = match (&effect.kind, &planned.decision) {
         (EffectKind::Ticket { step, .. }, _) => step.as_str(),
+        (EffectKind::Proposal(proposal), _) => proposal.effect(),
         (EffectKind::Notice { .. }, Some(Decision::Send { .. })) => "notice.sent",
         (EffectKind::Notice { .. }, Some(Decision::Held { .. })) => "notice.held",
         (EffectKind::Notice { .. }, None) | (EffectKind::Affected { .. }, _) => return None,
@@ -105,6 +108,7 @@ fn line_of(planned: &Planned) -> Option<(&'static str, Map<String, Value>)> {
     line.insert("effect".into(), name.into());
     let id = match (&effect.kind, &planned.decision) {
         (EffectKind::Ticket { revision, .. }, _) => format!("{}-{revision}", effect.incident),
+        (EffectKind::Proposal(proposal), _) => ProposalId::of(proposal).to_string(),
         (_, Some(Decision::Send { notice, .. } | Decision::Held { notice, .. })) => notice.id.to_string(),
         _ => String::new(),
     };
@@ -139,6 +143,10 @@ fn line_of(planned: &Planned) -> Option<(&'static str, Map<String, Value>)> {
                 | TicketStep::Withdrawn => {}
             }
         }
+        (EffectKind::Proposal(proposal), _) => {
+            line.insert("subject".into(), subject_json(&effect.subject));
+            proposal_fields(&mut line, proposal);
+        }
         (_, Some(Decision::Send { via, locale, notice })) => {
             notice_fields(&mut line, notice);
             line.insert("via".into(), via.to_string().into());
@@ -158,8 +166,34 @@ fn notice_fields(line: &mut Map<String, Value>, notice: &Notice) {
     line.insert("account_id".into(), notice.account_id.as_str().into());
     line.insert("template".into(), notice.template.as_str().into());
     line.insert("stage".into(), notice.stage.as_str().into());
-    if let Some(order) = notice.facts.text(crate::core::event::TextField::OrderId) {
+    if let Some(order) = notice.facts.text(TextField::OrderId) {
         line.insert("order_id".into(), order.into());
+    }
+}
+
+fn proposal_fields(line: &mut Map<String, Value>, proposal: &Proposal) {
+    if !proposal.account_id.is_empty() {
+        line.insert("account_id".into(), proposal.account_id.as_str().into());
+    }
+    match &proposal.what {
+        Proposed::Action(name) => drop(line.insert("action".into(), name.as_str().into())),
+        Proposed::Compensation(Ok(money)) => {
+            // A text, so that no reader makes a binary fraction of it.
+            line.insert("amount".into(), money.amount.to_string().into());
+            line.insert("currency".into(), money.currency.as_str().into());
+        }
+        Proposed::Compensation(Err(undecided)) => {
+            line.insert("amount".into(), Value::Null);
+            line.insert("reason".into(), undecided.as_str().into());
+        }
+    }
+    for field in [TextField::OrderId, TextField::CardId] {
+        if let Some(text) = proposal.facts.as_ref().and_then(|facts| facts.text(field)) {
+            line.insert(field.as_str().into(), text.into());
+        }
+    }
+    if proposal.shadow {
+        line.insert("shadow".into(), true.into());
     }
 }
 
@@ -180,7 +214,9 @@ fn text_of(name: &str, line: &Map<String, Value>) -> String {
     });
     let mut written = format!("{}  {name:<16} {:<26} {subject}", text("at"), text("rule"));
     if let Some(account) = line.get("account_id").and_then(Value::as_str) {
-        written.push_str(&format!("  → {account} {} {}", text("template"), text("via")));
+        let what = ["template", "via", "action", "amount", "currency"].map(text);
+        let what: Vec<String> = what.into_iter().filter(|text| !text.is_empty()).collect();
+        written.push_str(&format!("  → {account} {}", what.join(" ")));
     }
     if name == "ticket.opened" {
         let number = |field: &str| line.get(field).map(Value::to_string).unwrap_or_default();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use compact_str::CompactString;
 
-use crate::core::effect::{Effect, EffectKind, IncidentId, Stage, Subject, TicketStep};
+use crate::core::effect::{Effect, EffectKind, IncidentId, Proposal, Stage, Subject, TicketStep};
 use crate::core::engine::{Engine, Observed};
 use crate::core::event::faults::FaultTable;
 use crate::core::event::{Fault, TextField, Topic};
@@ -52,6 +52,7 @@ pub(super) enum What {
     Notice(Told, CompactString),
     /// A notice that must wait for a person, and why.
     Held(Told, CompactString, &'static str),
+    Proposal(Told, Box<Proposal>),
 }
 
 /// What an effect says that can be expected of it.
@@ -330,7 +331,7 @@ impl Run<'_> {
         let slack = self.rules.find(&effect.rule).and_then(lasting);
         let since = match &effect.kind {
             EffectKind::Ticket { snapshot, .. } => Some(snapshot.since),
-            EffectKind::Affected { .. } | EffectKind::Notice { .. } => {
+            EffectKind::Affected { .. } | EffectKind::Notice { .. } | EffectKind::Proposal(_) => {
                 self.incidents.get(&effect.incident).copied()
             }
         };
@@ -347,7 +348,10 @@ impl Run<'_> {
             EffectKind::Ticket { step: TicketStep::Resolved(_), .. }
             | EffectKind::Notice { stage: Stage::Recovered, .. } => opened_now.contains(&effect.incident),
             EffectKind::Ticket { step: TicketStep::Escalated, .. } => false,
-            EffectKind::Ticket { .. } | EffectKind::Affected { .. } | EffectKind::Notice { .. } => true,
+            EffectKind::Ticket { .. }
+            | EffectKind::Affected { .. }
+            | EffectKind::Notice { .. }
+            | EffectKind::Proposal(_) => true,
         }
     }
 
@@ -386,6 +390,12 @@ impl Run<'_> {
                     // Told already.
                     None => return,
                 }
+            }
+            EffectKind::Proposal(proposal) => {
+                told.since = self.incidents.get(&incident).copied();
+                told.account_id =
+                    Some(proposal.account_id.clone()).filter(|account_id| !account_id.is_empty());
+                What::Proposal(told, proposal)
             }
             EffectKind::Affected { .. } => return,
         };

@@ -1,8 +1,10 @@
 //! What was expected beside what happened: every expectation needs a happening of its own, and no effect may be left over.
 
+use crate::core::effect::Proposed;
 use crate::core::rule::RuleSet;
 use crate::core::rule::parse::RuleTest;
-use crate::core::rule::parse::examples::{Expectation, Expected, When};
+use crate::core::rule::parse::examples::{Expectation, Expected, Offered, When};
+use crate::core::rule::proposal::Money;
 use crate::core::time::Time;
 
 use super::course::{Course, Happened, Told, What};
@@ -93,7 +95,7 @@ fn closest(expected: &Expectation, course: &Course, free: &dyn Fn(&usize) -> boo
 impl Happened {
     fn is_effect(&self) -> bool {
         match self.what {
-            What::Ticket(..) | What::Notice(..) | What::Held(..) => true,
+            What::Ticket(..) | What::Notice(..) | What::Held(..) | What::Proposal(..) => true,
             What::Event { .. } | What::TimePassed | What::Finding(_) => false,
         }
     }
@@ -108,6 +110,34 @@ fn differences(expected: &Expectation, happened: &Happened, course: &Course) -> 
         (Expected::Notice(template), What::Notice(told, found)) if template == found => told,
         (Expected::Notice(template), What::Held(told, found, reason)) if template == found => {
             list.push(format!("it was held: {reason}"));
+            told
+        }
+        (Expected::Compensation(state, offered), What::Proposal(told, proposal)) => {
+            let Proposed::Compensation(found) = &proposal.what else { return None };
+            if *state != proposal.state {
+                return None;
+            }
+            let fits = match (offered, found) {
+                (None, _) => true,
+                (Some(Offered::Undecided(wanted)), Err(found)) => wanted == found,
+                (Some(Offered::Amount(amount, currency)), Ok(money)) => {
+                    let is = |wanted: &String| wanted.eq_ignore_ascii_case(&money.currency);
+                    *amount == money.amount && currency.as_ref().is_none_or(is)
+                }
+                (Some(_), _) => false,
+            };
+            if !fits {
+                let found =
+                    found.as_ref().map_or_else(|undecided| undecided.as_str().into(), Money::to_string);
+                list.push(format!("it was {found}"));
+            }
+            told
+        }
+        (Expected::Action(state, name), What::Proposal(told, proposal)) => {
+            let Proposed::Action(found) = &proposal.what else { return None };
+            if *state != proposal.state || name.as_ref().is_some_and(|name| name != found) {
+                return None;
+            }
             told
         }
         _ => return None,

@@ -1,6 +1,7 @@
 //! A failed test in words: what was expected and did not happen, with its place in the file; what happened and was not
 //! expected; and the course of events in which both stand.
 
+use crate::core::effect::{Proposal, ProposalState, Proposed};
 use crate::core::engine::Observed;
 use crate::core::rule::parse::RuleTest;
 use crate::core::time::Time;
@@ -108,8 +109,21 @@ fn words(what: &What, start: Time) -> String {
             )
         }
         What::Notice(told, template) => format!("notice {template} {}", of_account(told)),
+        What::Proposal(told, proposal) => format!("{} {}", proposed(proposal), of_account(told)),
         What::Held(told, template, reason) => {
             format!("notice {template} held ({reason}) {}", of_account(told))
+        }
+    }
+}
+
+/// As an expectation would say it.
+fn proposed(proposal: &Proposal) -> String {
+    let withdrawn = if proposal.state == ProposalState::Withdrawn { " withdrawn" } else { "" };
+    match &proposal.what {
+        Proposed::Action(name) => format!("action {name}{withdrawn}"),
+        Proposed::Compensation(Ok(money)) => format!("compensation {money}{withdrawn}"),
+        Proposed::Compensation(Err(undecided)) => {
+            format!("compensation {}{withdrawn}", undecided.as_str())
         }
     }
 }

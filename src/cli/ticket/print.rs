@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::core::effect::Subject;
 use crate::core::time::Time;
-use crate::delivery::store::{TicketDetail, TicketRow};
+use crate::delivery::store::{ProposalRow, TicketDetail, TicketRow};
 
 /// One JSON object a line.
 pub fn json_list(tickets: &[TicketRow]) -> String {
@@ -41,7 +41,24 @@ pub fn json_detail(detail: &TicketDetail) -> String {
     );
     ticket.insert("customers".to_owned(), affected.collect());
     ticket.insert("messages".to_owned(), notices.collect());
+    let proposals = detail.proposals.iter().map(|row| {
+        json!({
+            "id": row.id.to_string(),
+            "account_id": (!row.account_id.is_empty()).then_some(&row.account_id),
+            "rule": row.rule,
+            "kind": row.kind,
+            "action": row.action,
+            "amount": row.amount,
+            "currency": row.currency,
+            "reason": row.undecided,
+            "order_id": row.order_id,
+            "card_id": row.card_id,
+            "state": row.state,
+            "decided_at": row.decided_at.to_string(),
+        })
+    });
     ticket.insert("steps".to_owned(), steps.collect());
+    ticket.insert("proposals".to_owned(), proposals.collect());
     format!("{:#}\n", Value::Object(ticket))
 }
 
@@ -105,7 +122,7 @@ pub fn table(tickets: &[TicketRow], zone: &str) -> String {
 
 /// One ticket on one page.
 pub fn sheet(detail: &TicketDetail, zone: &str) -> String {
-    let TicketDetail { ticket, affected, notices, steps } = detail;
+    let TicketDetail { ticket, affected, notices, steps, proposals } = detail;
     let mut text = String::new();
     let out = &mut text;
     line(out, format_args!("{}: {}", ticket.summary, words(&ticket.subject)));
@@ -150,12 +167,33 @@ pub fn sheet(detail: &TicketDetail, zone: &str) -> String {
             line(out, format_args!("  {when}  {} {to}: {}{reason}", row.template, row.state));
         }
     }
+    if !proposals.is_empty() {
+        line(out, format_args!("\nproposed"));
+        for row in proposals {
+            let what = offered(row);
+            let whom = if row.account_id.is_empty() { "the subject" } else { &row.account_id };
+            let about: Vec<&str> =
+                [&row.order_id, &row.card_id].into_iter().flatten().map(String::as_str).collect();
+            let about = if about.is_empty() { String::new() } else { format!("  {}", about.join(" ")) };
+            let when = moment(row.decided_at, zone);
+            line(out, format_args!("  {when}  {what} for {whom}: {}{about}", row.state));
+        }
+    }
     line(out, format_args!("\nsteps"));
     for row in steps {
         let detail = row.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
         line(out, format_args!("  {}  {} by {}{detail}", moment(row.at, zone), row.step, row.actor));
     }
     text
+}
+
+/// `reissue_key`, `compensation 2.50 CNY`, `compensation (no_amount)`.
+fn offered(row: &ProposalRow) -> String {
+    match (&row.action, &row.amount, &row.currency) {
+        (Some(action), ..) => action.clone(),
+        (None, Some(amount), Some(currency)) => format!("{} {amount} {currency}", row.kind),
+        _ => format!("{} ({})", row.kind, row.undecided.as_deref().unwrap_or("unknown")),
+    }
 }
 
 fn more(text: &mut String, shown: u64, all: u64) {
@@ -192,6 +230,7 @@ mod tests {
     use super::*;
     use crate::core::effect::IncidentId;
     use crate::delivery::notice::NoticeId;
+    use crate::delivery::proposal::ProposalId;
     use crate::delivery::store::{AffectedRow, NoticeRow, StepRow};
 
     fn ticket() -> TicketRow {
@@ -253,6 +292,36 @@ mod tests {
                 step: "acknowledged".to_owned(),
                 detail: None,
             }],
+            proposals: vec![
+                ProposalRow {
+                    id: ProposalId(8),
+                    account_id: account(),
+                    rule: "channel-success-drop".to_owned(),
+                    kind: "compensation".to_owned(),
+                    action: None,
+                    amount: Some("2.50".to_owned()),
+                    currency: Some("CNY".to_owned()),
+                    undecided: None,
+                    order_id: Some("o7".to_owned()),
+                    card_id: None,
+                    state: "proposed".to_owned(),
+                    decided_at: time,
+                },
+                ProposalRow {
+                    id: ProposalId(9),
+                    account_id: String::new(),
+                    rule: "channel-success-drop".to_owned(),
+                    kind: "action".to_owned(),
+                    action: Some("route_around".to_owned()),
+                    amount: None,
+                    currency: None,
+                    undecided: None,
+                    order_id: None,
+                    card_id: None,
+                    state: "withdrawn".to_owned(),
+                    decided_at: time,
+                },
+            ],
         }
     }
 
@@ -287,6 +356,10 @@ mod tests {
         messages
           2026-10-01 08:12  channel_trouble a42: sent
 
+        proposed
+          2026-10-01 08:12  compensation 2.50 CNY for a42: proposed  o7
+          2026-10-01 08:12  route_around for the subject: withdrawn
+
         steps
           2026-10-01 08:12  acknowledged by li
         ");
@@ -308,5 +381,7 @@ mod tests {
         assert_eq!(detail["customers"][0]["account_id"], "a42");
         assert_eq!(detail["messages"][0]["state"], "sent");
         assert_eq!(detail["steps"][0]["actor"], "li");
+        assert_eq!(detail["proposals"][0]["amount"], "2.50");
+        assert_eq!(detail["proposals"][1]["account_id"], Value::Null);
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Engine, take_judgements};
 use crate::core::event::{Event, Facts, Symbol, Topic};
 use crate::core::incident::cover::Cause;
-use crate::core::incident::{Affected, Finding, Key};
+use crate::core::incident::{Affected, Finding, Key, Offered};
 use crate::core::rule::verdict::{Evidence, Judged, Verdict};
 use crate::core::rule::{Rule, subject_key};
 use crate::core::shard::SILENT_INPUT_BOUND;
@@ -107,6 +107,7 @@ impl Engine {
             over_since: None,
             subject: &name,
             facts: &|| None,
+            paid: None,
         };
         self.scope.incidents.find(&finding, None, &mut self.effects);
         self.gather_opened(at);
@@ -325,5 +326,6 @@ fn affected(facts: Facts) -> Affected {
         facts: Some(Box::new(facts)),
         told: false,
         joined: false,
+        offered: Offered::No,
     }
 }

@@ -4,6 +4,7 @@ mod calendars;
 mod covering;
 mod hearing;
 mod kinds;
+mod proposing;
 mod reconciling;
 mod swapping;
 
@@ -11,8 +12,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::core::effect::{EffectKind, TicketStep};
-use crate::core::event::{EventType, Fault};
+use crate::core::effect::{EffectKind, Proposed, TicketStep};
+use crate::core::event::{EventType, Fault, NumberField};
 use crate::core::rule::parse;
 use covering::{COVERED, COVERED_BESIDE, outage};
 
@@ -44,6 +45,10 @@ fn event(number: usize, second: i64, written: &str) -> Event<'static> {
             event.expires_at = Some(at(value.parse().unwrap()));
             continue;
         }
+        if name == "amount" {
+            event.set_number(NumberField::Amount, value.parse().unwrap());
+            continue;
+        }
         let field = TextField::ALL.into_iter().find(|field| field.as_str() == name).unwrap();
         event.set_text(field, Cow::Owned(value.to_owned()));
     }
@@ -67,6 +72,15 @@ fn line(effect: &Effect) -> String {
             format!("{at} {} {} {subject}{detail}", step.as_str(), effect.rule)
         }
         EffectKind::Affected { account_id, .. } => format!("{at} affected {account_id}"),
+        EffectKind::Proposal(proposal) => {
+            let what = match &proposal.what {
+                Proposed::Action(name) => name.to_string(),
+                Proposed::Compensation(offer) => {
+                    offer.as_ref().map_or_else(|why| why.as_str().to_owned(), ToString::to_string)
+                }
+            };
+            format!("{at} {} {what} {}", proposal.effect(), proposal.account_id)
+        }
         EffectKind::Notice { account_id, stage, template, .. } => {
             format!("{at} notice {} {template} {account_id}", stage.as_str())
         }

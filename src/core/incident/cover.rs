@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::life::AFFECTED_BOUND;
 use super::state::{Affected, Incident, Phase};
-use super::{Incidents, Key, Reach};
+use super::{Incidents, Key, Reach, propose};
 use crate::core::effect::{Effect, IncidentId, Subject};
 use crate::core::event::{Facts, Symbol, TextField};
 use crate::core::rule::{Cover, Rule, RuleState};
@@ -20,6 +20,8 @@ pub struct Cause {
     pub subject: Subject,
     /// Its rule is in the shadow.
     pub shadow: bool,
+    /// Its rule proposes something for those whom it touches.
+    pub proposes: bool,
 }
 
 impl Cause {
@@ -73,6 +75,7 @@ impl Incidents {
             rule: rule.name.clone(),
             subject: incident.subject.clone(),
             shadow: rule.state == RuleState::Shadow,
+            proposes: propose::proposes(rule),
         })
     }
 

@@ -3,7 +3,7 @@
 use compact_str::CompactString;
 
 use super::cover::Cause;
-use super::state::{Affected, Incident, Phase};
+use super::state::{Affected, Incident, Offered, Phase};
 use super::{AFTERLIFE, Finding, Outcome};
 use crate::core::desk;
 use crate::core::effect::{Effect, EffectKind, EndReason, Stage, TicketStep};
@@ -117,7 +117,11 @@ impl Incident {
                     for account in self.affected.values_mut() {
                         account.told = false;
                     }
-                    return Outcome::Joined(self.join(rule, cause, finding.at, effects));
+                    let mut joined = self.join(rule, cause, finding.at, effects);
+                    for account in &mut joined {
+                        account.offered = Offered::No;
+                    }
+                    return Outcome::Joined(joined);
                 }
                 self.phase = Phase::Open;
                 self.silent = self.hushed;
@@ -198,10 +202,13 @@ impl Incident {
                 self.phase = Phase::Withdrawn { at };
                 self.timer = Some(at + AFTERLIFE);
                 self.step(rule, TicketStep::Withdrawn, at, effects);
+                self.withdraw_proposals(rule, self.id, at, effects);
                 let corrected = rule.notice.as_ref().and_then(|notice| notice.corrected.as_deref());
                 self.tell_those_told(rule, corrected, Stage::Corrected, at, effects);
             }
-            Phase::Pending { .. } | Phase::Waiting { .. } | Phase::Silenced | Phase::Joined { .. } => {
+            Phase::Pending { .. } | Phase::Waiting { .. } | Phase::Silenced => self.phase = Phase::Gone,
+            Phase::Joined { id, .. } => {
+                self.withdraw_proposals(rule, id, at, effects);
                 self.phase = Phase::Gone;
             }
             Phase::Ended { .. } | Phase::Withdrawn { .. } | Phase::Gone => {}
@@ -293,11 +300,13 @@ impl Incident {
                 Some(known) => {
                     known.told |= account.told;
                     known.joined |= account.joined;
+                    known.offered = known.offered.max(account.offered);
                 }
                 None => fresh.extend(self.name(symbol, account).then_some(symbol)),
             }
         }
         self.step(rule, step, at, effects);
+        self.propose_for_subject(rule, at, effects);
         self.touch_own_account(rule, at, effects);
         for symbol in fresh {
             self.write_touched(rule, symbol, at, effects);
@@ -330,10 +339,11 @@ impl Incident {
         if let Some(known) = self.affected.get_mut(&symbol) {
             if account.joined && !known.joined {
                 // It has met the symptom before; only now is it known to have the trouble.
-                let told = known.told || account.told;
-                *known = Affected { told, ..account };
+                let (told, offered) = (known.told || account.told, known.offered.max(account.offered));
+                *known = Affected { told, offered, ..account };
                 self.touched.insert(symbol);
                 self.tell(rule, symbol, at, effects);
+                self.propose(rule, symbol, at, effects);
             }
             return;
         }
@@ -362,6 +372,7 @@ impl Incident {
             self.write_affected(rule, account, at, effects);
         }
         self.tell(rule, symbol, at, effects);
+        self.propose(rule, symbol, at, effects);
     }
 
     fn tell(&mut self, rule: &Rule, symbol: Symbol, at: Time, effects: &mut Vec<Effect>) {
@@ -390,6 +401,7 @@ impl Incident {
                 facts: Some(facts.clone()),
                 told: false,
                 joined: false,
+                offered: Offered::No,
             };
             let symbol = Symbol::of(&facts.account_id);
             self.affected.entry(symbol).or_insert(account);
@@ -407,6 +419,9 @@ impl Incident {
             self.write_notice(rule, &account, &notice.template, Stage::Opened, at, effects);
             self.affected.insert(symbol, account);
             self.touched.insert(symbol);
+        }
+        if !over {
+            self.propose(rule, symbol, at, effects);
         }
     }
 
@@ -442,10 +457,16 @@ impl Incident {
             // Nobody hears of it, not by way of a ticket that is none of its own either.
             return Vec::new();
         }
+        self.propose_to_cause(rule, cause, at, effects);
         // Those of a narrower slice have met a symptom, no more.
         let own = self.facts.is_some();
         let known = self.affected.values();
-        known.map(|account| Affected { joined: own || account.joined, ..account.clone() }).collect()
+        let brought = |account: &Affected| Affected {
+            joined: own || account.joined,
+            offered: account.offered.min(Offered::Before),
+            ..account.clone()
+        };
+        known.map(brought).collect()
     }
 
     /// The cause that this incident had joined is over.
@@ -515,7 +536,7 @@ impl Incident {
         effects.push(self.effect(rule, at, kind));
     }
 
-    fn effect(&self, rule: &Rule, at: Time, kind: EffectKind) -> Effect {
+    pub(super) fn effect(&self, rule: &Rule, at: Time, kind: EffectKind) -> Effect {
         let rule = CompactString::from(&rule.name);
         Effect { at, incident: self.id, rule, subject: self.subject.clone(), kind }
     }

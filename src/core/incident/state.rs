@@ -9,6 +9,7 @@ use crate::core::codec::{CorruptState, Reader, Writer};
 use crate::core::effect::{EndReason, IncidentId, Subject, TicketStep};
 use crate::core::event::{Facts, Symbol};
 use crate::core::rule::Rule;
+use crate::core::rule::proposal::StepAmount;
 use crate::core::rule::verdict::Evidence;
 use crate::core::time::{Span, Time};
 
@@ -52,6 +53,17 @@ pub struct Affected {
     pub told: bool,
     /// Its own incident has joined this one. Whoever is to be told because of that is told at once, so it is not kept.
     pub joined: bool,
+    pub offered: Offered,
+}
+
+/// Whether something was proposed for an account, and by whom.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Offered {
+    #[default]
+    No,
+    /// By an incident of its own, which has joined this one.
+    Before,
+    Here,
 }
 
 /// One live incident.
@@ -61,6 +73,8 @@ pub struct Incident {
     pub phase: Phase,
     pub subject: Subject,
     pub facts: Option<Box<Facts>>,
+    /// What its compensation is a share of, where that is the amount of a sequence's step.
+    pub(super) paid: Option<StepAmount>,
     pub since: Time,
     pub started_at: Time,
     pub opened_at: Time,
@@ -93,6 +107,8 @@ pub struct Incident {
     pub(super) forgotten: Vec<Symbol>,
     /// Customers beyond the bound on `affected`: counted, not named.
     pub affected_unnamed: u32,
+    /// What the rule proposes for the subject as a whole was proposed.
+    pub(super) subject_offered: bool,
     pub affected_reported: u32,
     /// It has opened (or opened again) at this time, and the ticket does not say so yet: first those whom it touches are
     /// gathered. Never set between two events.
@@ -115,6 +131,7 @@ impl Incident {
             phase: Phase::Pending { until: finding.at },
             subject,
             facts,
+            paid: finding.paid,
             since: finding.since,
             started_at: finding.started_at.min(finding.since),
             opened_at: finding.at,
@@ -135,6 +152,7 @@ impl Incident {
             touched: BTreeSet::new(),
             forgotten: Vec::new(),
             affected_unnamed: 0,
+            subject_offered: false,
             affected_reported: 0,
             unannounced: None,
             timer: None,
@@ -192,7 +210,8 @@ impl Incident {
             u8::from(self.evidence.approximate)
                 | u8::from(self.reopened) << 1
                 | u8::from(self.silenced) << 2
-                | u8::from(self.silent) << 3,
+                | u8::from(self.silent) << 3
+                | u8::from(self.subject_offered) << 4,
         );
         writer.unsigned(u64::from(self.revision));
         writer.unsigned(u64::from(self.known_revision));
@@ -209,6 +228,7 @@ impl Incident {
         writer.unsigned(u64::from(self.affected_unnamed));
         writer.unsigned(u64::from(self.affected_reported));
         writer.option(self.timer, Writer::time);
+        writer.option(self.paid, |writer, paid| paid.encode(writer));
     }
 
     pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Self, CorruptState> {
@@ -226,7 +246,7 @@ impl Incident {
             [reader.time()?, reader.time()?, reader.time()?, reader.time()?];
         let (value, limit, samples) = (reader.float()?, reader.float()?, reader.unsigned()?);
         let flags = reader.byte()?;
-        if flags > 0b1111 {
+        if flags > 0b1_1111 {
             return Err(CorruptState);
         }
         let evidence = Evidence { value, limit, samples, approximate: flags & 1 != 0 };
@@ -239,11 +259,12 @@ impl Incident {
         let settled_findings = reader.unsigned32()?;
         let cleared = reader.option(|reader| Ok((reader.time()?, reader.bool()?)))?;
         let cooldown = reader.span()?;
-        let incident = Self {
+        let mut incident = Self {
             id,
             phase,
             subject: Subject(subject),
             facts,
+            paid: None,
             since,
             started_at,
             opened_at,
@@ -264,10 +285,12 @@ impl Incident {
             touched: BTreeSet::new(),
             forgotten: Vec::new(),
             affected_unnamed: reader.unsigned32()?,
+            subject_offered: flags & 16 != 0,
             affected_reported: reader.unsigned32()?,
             unannounced: None,
             timer: reader.option(Reader::time)?,
         };
+        incident.paid = reader.option(StepAmount::decode)?;
         reader.end()?;
         Ok(incident)
     }
@@ -279,19 +302,26 @@ impl Affected {
         writer.text(&self.account_id);
         writer.option(self.facts.as_deref(), |writer, facts| facts.encode(writer));
         writer.bool(self.told);
+        writer.byte(self.offered as u8);
     }
 
     pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Self, CorruptState> {
         let account_id = CompactString::from(reader.text()?);
         let facts = reader.option(Facts::decode)?.map(Box::new);
         let told = reader.bool()?;
+        let offered = match reader.byte()? {
+            0 => Offered::No,
+            1 => Offered::Before,
+            2 => Offered::Here,
+            _ => return Err(CorruptState),
+        };
         reader.end()?;
-        Ok(Self { account_id, facts, told, joined: false })
+        Ok(Self { account_id, facts, told, joined: false, offered })
     }
 }
 
 /// The version of the encoding; another one is refused, never misread.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 fn write_id(writer: &mut Writer<'_>, id: IncidentId) {
     writer.symbol(Symbol((id.0 >> 64) as u64));

@@ -114,7 +114,7 @@ impl Pattern for Correlation {
         let mut matches = Matches::default();
         for (at, entry) in entries.iter().enumerate() {
             let Some(events) = self.shown_by(self.window(entries, at)) else { continue };
-            let mut found = Match { at: entry.time, first: at, last: at, events };
+            let mut found = Match { at: entry.time, first: at, last: at, events, paid: None };
             if let Judged::Absent { both_ways } = self.judged {
                 if !self.is_missed(entries, entry.time, both_ways) {
                     continue;

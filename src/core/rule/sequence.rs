@@ -16,8 +16,8 @@ pub use matcher::{Match, Matches};
 pub use watch::{Pattern, PatternWatch};
 
 use super::condition::Condition;
-use super::condition::steps::{Asked, StepCondition};
-use crate::core::event::{Field, TextSet, TypeSet};
+use super::condition::steps::{Asked, End, StepCondition};
+use crate::core::event::{Field, NumberField, TextField, TextSet, TypeSet};
 use crate::core::time::Span;
 
 /// Steps of one sequence.
@@ -36,6 +36,17 @@ pub struct Sequence {
     pub asked: Asked,
     /// Findings of other rules that are steps.
     pub findings: Vec<Heard>,
+    /// Whose amount the rule's compensation is a share of.
+    pub paid: Option<Paid>,
+}
+
+/// An event of a step, and the places of its amount and currency among the values that are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Paid {
+    step: u8,
+    end: End,
+    amount: u8,
+    currency: u8,
 }
 
 /// Something that must happen.
@@ -116,11 +127,24 @@ pub struct Heard {
     pub bit: u8,
 }
 
+impl Paid {
+    pub const fn of(self) -> (u8, End) {
+        (self.step, self.end)
+    }
+}
+
 impl Sequence {
     /// Whether it matters what lies between the events that fit.
     pub fn is_strict(&self) -> bool {
         let guards = || self.steps.iter().flat_map(|step| &step.guards).chain(&self.after);
         self.steps.iter().any(|step| step.then == Then::Next) || guards().any(|guard| guard.next)
+    }
+
+    /// The rule's compensation is a share of the amount of this step's event.
+    pub fn pay_for(&mut self, (step, end): (u8, End)) {
+        let amount = self.asked.field(Field::Number(NumberField::Amount));
+        let currency = self.asked.field(Field::Text(TextField::Currency));
+        self.paid = Some(Paid { step, end, amount, currency });
     }
 
     /// The types of events that some step asks about.

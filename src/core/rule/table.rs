@@ -11,6 +11,7 @@ use crate::core::codec::Sink;
 use crate::core::event::{Event, Facts, Symbol};
 use crate::core::time::Time;
 
+use super::proposal::StepAmount;
 use super::verdict::{Judged, Moment};
 
 pub use crate::core::codec::CorruptState;
@@ -67,6 +68,12 @@ pub trait Watch: Send {
 
     /// The facts of the event behind a finding that was made by time passing (a missed deadline).
     fn facts(&self, _subject: Symbol) -> Option<&Facts> {
+        None
+    }
+
+    /// The amount of a step's event, of which the compensation for what was found at `since` is a share. Asked right after
+    /// the finding.
+    fn paid(&self, _subject: Symbol, _since: Time) -> Option<StepAmount> {
         None
     }
 

@@ -7,6 +7,7 @@ mod apply;
 mod known;
 mod life;
 mod outbox;
+mod proposals;
 mod rows;
 mod shadow;
 mod tickets;
@@ -86,8 +87,14 @@ pub enum OpenError {
 }
 
 fn migrations() -> Vec<Migration> {
-    let first = include_str!("../../../migrations/sqlite/0001_tickets.sql").into_sql_str();
-    vec![Migration::new(1, "tickets".into(), MigrationType::Simple, first, false)]
+    let texts = [
+        ("tickets", include_str!("../../../migrations/sqlite/0001_tickets.sql")),
+        ("proposals", include_str!("../../../migrations/sqlite/0002_proposals.sql")),
+    ];
+    let migration = |(version, (name, text)): (i64, (&'static str, &'static str))| {
+        Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)
+    };
+    (1..).zip(texts).map(migration).collect()
 }
 
 impl SqliteStore {

@@ -3,7 +3,7 @@
 use compact_str::CompactString;
 
 use crate::cli::timeline::shown_subject;
-use crate::core::effect::{Stage, Subject, TicketSnapshot, TicketStep};
+use crate::core::effect::{Proposal, ProposalState, Proposed, Stage, Subject, TicketSnapshot, TicketStep};
 use crate::core::engine::Observed;
 use crate::core::event::{Event, Fault, NumberField, TextField};
 use crate::core::incident::Phase;
@@ -47,6 +47,10 @@ pub(super) enum What {
         template: CompactString,
         how: Result<&'static str, &'static str>,
     },
+    Proposal {
+        rule: CompactString,
+        proposal: Box<Proposal>,
+    },
 }
 
 impl What {
@@ -70,6 +74,7 @@ impl What {
             Self::Ticket { step, .. } => step.as_str(),
             Self::Message { how: Ok(_), .. } => "notice.sent",
             Self::Message { how: Err(_), .. } => "notice.held",
+            Self::Proposal { proposal, .. } => proposal.effect(),
         }
     }
 
@@ -79,7 +84,8 @@ impl What {
             Self::Turn { rule, .. }
             | Self::Touched { rule, .. }
             | Self::Ticket { rule, .. }
-            | Self::Message { rule, .. } => Some(rule),
+            | Self::Message { rule, .. }
+            | Self::Proposal { rule, .. } => Some(rule),
         }
     }
 
@@ -88,7 +94,7 @@ impl What {
             Self::Turn { subject, .. } | Self::Touched { subject, .. } | Self::Ticket { subject, .. } => {
                 Some(subject)
             }
-            Self::Event { .. } | Self::Message { .. } => None,
+            Self::Event { .. } | Self::Message { .. } | Self::Proposal { .. } => None,
         }
     }
 
@@ -113,7 +119,7 @@ impl What {
     /// Whether there are many such lines where many accounts are asked about at once.
     pub(super) const fn is_frequent(&self) -> bool {
         match self {
-            Self::Event { .. } | Self::Touched { .. } | Self::Message { .. } => true,
+            Self::Event { .. } | Self::Touched { .. } | Self::Message { .. } | Self::Proposal { .. } => true,
             Self::Turn { turn, .. } => matches!(turn, Turn::Found { .. } | Turn::Cleared { .. }),
             Self::Ticket { .. } => false,
         }
@@ -138,6 +144,7 @@ impl What {
             Self::Ticket { rule, subject, step, snapshot } => {
                 ticket_words(rule, &about(subject, asked), *step, snapshot)
             }
+            Self::Proposal { rule, proposal } => proposal_words(rule, proposal, asked),
             Self::Message { rule, account_id, stage, template, how } => {
                 let whom = if account_id == asked { "the customer" } else { account_id.as_str() };
                 let of = match stage {
@@ -153,6 +160,25 @@ impl What {
             }
         }
     }
+}
+
+fn proposal_words(rule: &str, proposal: &Proposal, asked: &str) -> String {
+    let whom = match proposal.account_id.as_str() {
+        "" => "the subject",
+        account if account == asked => "the customer",
+        account => account,
+    };
+    let verb = match (proposal.state, proposal.shadow) {
+        (ProposalState::Withdrawn, _) => "is withdrawn",
+        (ProposalState::Proposed, false) => "is proposed",
+        (ProposalState::Proposed, true) => "would be proposed (in the shadow: it is for the record)",
+    };
+    let what = match &proposal.what {
+        Proposed::Action(name) => name.to_string(),
+        Proposed::Compensation(Ok(money)) => format!("compensation of {money}"),
+        Proposed::Compensation(Err(undecided)) => format!("compensation ({})", undecided.as_str()),
+    };
+    format!("{what} {verb} for {whom} ({rule})")
 }
 
 /// The subject, where it is not exactly what was asked about.

@@ -232,7 +232,7 @@ fn assert_tickets_are_whole(effects: &[Effect], seed: u64) {
                 *last = *revision;
                 *open = opens || matches!(step, TicketStep::Updated);
             }
-            EffectKind::Affected { .. } | EffectKind::Notice { .. } => {
+            EffectKind::Affected { .. } | EffectKind::Notice { .. } | EffectKind::Proposal(_) => {
                 assert!(tickets.contains_key(&effect.incident), "seed {seed}: no ticket: {}", line(effect));
             }
         }

@@ -6,11 +6,14 @@ use rust_decimal::Decimal;
 
 use super::super::RuleSet;
 use super::super::condition::{nearest, unknown_field};
+use super::super::proposal::Undecided;
 use super::error::Place;
 use super::fields::{Fields, Reading};
 use super::given::{self, TestCustomer, TestSilence};
+use super::proposals;
 use super::value::parse_duration;
 use super::yaml::{Node, Value};
+use crate::core::effect::ProposalState;
 use crate::core::event::{self, Event, EventType, Fault, Field, NumberField, TextField, Topic};
 use crate::core::time::{Span, Time};
 
@@ -122,6 +125,17 @@ pub enum Expected {
     Ticket(TicketWord),
     /// The name of the template.
     Notice(String),
+    Compensation(ProposalState, Option<Offered>),
+    /// The name of the action, where it is given.
+    Action(ProposalState, Option<String>),
+}
+
+/// How much is expected to be offered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Offered {
+    /// In whatever currency where none is given.
+    Amount(Decimal, Option<String>),
+    Undecided(Undecided),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -465,25 +479,30 @@ fn one_expectation(
     let finding = fields.take("finding");
     let ticket = fields.take("ticket");
     let notice = fields.take("notice");
-    let what = match (finding, ticket, notice) {
-        (Some(node), None, None) => {
+    let (compensation, action) = (fields.take("compensation"), fields.take("action"));
+    let amount = compensation.and_then(|_| fields.take("amount"));
+    let what = match (finding, ticket, notice, compensation, action) {
+        (Some(node), None, None, None, None) => {
             let name = reading.name(node, "the name of the rule that finds it")?;
             // Others that are loaded beside the tested rule find things too.
             named_rule = if name == "true" { rule.map(str::to_owned) } else { Some(name) };
             Some(Expected::Finding)
         }
-        (None, Some(node), None) => reading.choice(node, &TicketWord::ALL).map(Expected::Ticket),
-        (None, None, Some(node)) => reading.name(node, "the name of a template").map(Expected::Notice),
+        (None, Some(node), None, None, None) => reading.choice(node, &TicketWord::ALL).map(Expected::Ticket),
+        (None, None, Some(node), None, None) => {
+            reading.name(node, "the name of a template").map(Expected::Notice)
+        }
+        (None, None, None, Some(node), None) => proposals::expected_compensation(node, amount, reading),
+        (None, None, None, None, Some(node)) => proposals::expected_action(node, reading),
         _ => {
             reading.report_help(
                 &fields.head(),
-                "an expected effect is exactly one of `ticket`, `notice` and `finding`",
+                "an expected effect is exactly one of `ticket`, `notice`, `compensation`, `action` and `finding`",
                 "for instance { at: 8m, ticket: opened } and, in a line of its own, { at: 8m, notice: topup_failing }",
             );
             None
         }
     };
-    fields.not_yet(&["compensation", "action"], reading);
     let subject = fields.take("subject").map(|node| subject(node, reading)).unwrap_or_default();
     let account_id =
         fields.take("account_id").and_then(|node| reading.text(node, "an account")).map(str::to_owned);

@@ -9,7 +9,7 @@ use super::error::Place;
 use super::examples;
 use super::fields::{Fields, Reading};
 use super::yaml::{Node, Value};
-use super::{LoadedRule, Origin, defaults, kinds, version};
+use super::{LoadedRule, Origin, defaults, kinds, proposals, version};
 use crate::core::event::{TextField, Topic, TypeSet};
 use crate::core::rule::condition::Condition;
 use crate::core::rule::limit::WholeLimit;
@@ -29,7 +29,7 @@ pub fn rule(node: &Node, reading: &mut Reading<'_>) -> Option<LoadedRule> {
     let topics = topics_node.and_then(|node| topics(node, reading)).unwrap_or(TypeSet::ALL);
     let filter = fields.take("where").map_or(Some(Condition::Always), |node| reading.condition(node));
     let detect_node = fields.need("detect");
-    let detect = detect_node.and_then(|node| kinds::detect(node, topics, reading));
+    let mut detect = detect_node.and_then(|node| kinds::detect(node, topics, reading));
     let groups = groups(&mut fields, detect.as_ref(), reading);
     let except = fields.take("except").map_or_else(|| Some(Vec::new()), |node| reading.calendars(node));
     let incident = incident(&mut fields, reading);
@@ -37,7 +37,16 @@ pub fn rule(node: &Node, reading: &mut Reading<'_>) -> Option<LoadedRule> {
     let local = groups.as_ref().is_none_or(|groups| groups.iter().all(|group| has_account(group)));
     let (notice, templates) = fields.take("notice").and_then(|node| notice(node, local, reading)).unzip();
     let tests = fields.take("tests").map(|node| examples::tests(node, name.as_deref(), reading));
-    fields.not_yet(&["compensation", "action"], reading);
+    let compensation = fields
+        .take("compensation")
+        .and_then(|node| proposals::compensation(node, detect.as_ref(), reading))
+        .map(|(compensation, of_step)| {
+            if let (Some(Detect::Sequence(sequence)), Some(of_step)) = (&mut detect, of_step) {
+                sequence.pay_for(of_step);
+            }
+            compensation
+        });
+    let action = fields.take("action").and_then(|node| proposals::action(node, reading));
     let span = fields.head();
     fields.finish(reading);
     if reading.errors.len() > errors {
@@ -62,6 +71,8 @@ pub fn rule(node: &Node, reading: &mut Reading<'_>) -> Option<LoadedRule> {
         incident,
         ticket: ticket?,
         notice,
+        compensation,
+        action,
         runbook: head.runbook,
     };
     agree(&mut rule, detect_node.map_or(&span, |node| &node.span), reading);

@@ -8,6 +8,7 @@ mod given;
 mod kinds;
 mod messages;
 mod metric;
+mod proposals;
 mod reconcile;
 mod sequence;
 mod spike;

@@ -188,7 +188,7 @@ impl Reading<'_> {
 
     /// Where bytes of a scalar's value stand in the file. The two differ by quotes, escapes and folded lines: the value's
     /// characters are looked up one after the other in what was written.
-    fn within(&self, node: &Node, value: &str, span: &Range<usize>) -> Range<usize> {
+    pub fn within(&self, node: &Node, value: &str, span: &Range<usize>) -> Range<usize> {
         let Some(written) = self.source.text.get(node.span.clone()) else { return node.span.clone() };
         // A block's text begins without a sign of its own.
         let quoted = written.starts_with(['\'', '"']);

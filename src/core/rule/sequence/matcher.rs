@@ -4,8 +4,10 @@
 //! complete, by what must not happen, or by `within`.
 
 use super::course::Entry;
-use super::{Guard, Sequence, Skip, Step, Then};
+use super::{Guard, Paid, Sequence, Skip, Step, Then};
+use crate::core::event::Symbol;
 use crate::core::rule::condition::steps::{End, Source, StepCondition, Value};
+use crate::core::rule::proposal::StepAmount;
 use crate::core::time::{Span, Time};
 
 /// Runs that one subject may have at a time. Above it none begins or branches.
@@ -18,6 +20,8 @@ pub struct Match {
     pub first: usize,
     pub last: usize,
     pub events: u32,
+    /// What the rule's compensation is a share of.
+    pub paid: Option<StepAmount>,
 }
 
 /// What the events make.
@@ -126,12 +130,22 @@ impl Matcher<'_> {
         if is_void {
             return;
         }
-        self.found.push(Match { at, first: run.first, last: run.last, events: run.events });
+        let paid = self.paid(run);
+        self.found.push(Match { at, first: run.first, last: run.last, events: run.events, paid });
         match self.sequence.skip {
             Skip::NoSkip => {}
             Skip::ToNext => self.runs.retain(|other| other.first != run.first),
             Skip::PastLastEvent => self.runs.retain(|other| other.first > run.last),
         }
+    }
+
+    fn paid(&self, run: &Run) -> Option<StepAmount> {
+        let Paid { step, end, amount, currency } = self.sequence.paid?;
+        let value = |field| self.value(run, Source { step: Some((step, end)), field }, run.last);
+        Some(StepAmount {
+            amount: if let Value::Number(amount) = value(amount) { Some(amount) } else { None },
+            currency: if let Value::Text(currency) = value(currency) { currency } else { Symbol::MISSING },
+        })
     }
 
     fn begin(&self, at: usize) -> Option<Run> {
@@ -271,17 +285,19 @@ impl Matcher<'_> {
 
     fn fits(&self, condition: &StepCondition, run: &Run, at: usize) -> bool {
         let Some(entry) = self.entries.get(at) else { return false };
-        let value = |source: Source| {
-            let place = match source.step {
-                None => Some(at),
-                Some((step, end)) => {
-                    let taken = run.taken.get(usize::from(step)).copied().flatten();
-                    taken.map(|(first, last)| if end == End::First { first } else { last })
-                }
-            };
-            let entry = place.and_then(|place| self.entries.get(place));
-            entry.and_then(|entry| entry.values.get(usize::from(source.field)).copied()).unwrap_or_default()
+        condition.holds(entry.bits, &|source| self.value(run, source, at))
+    }
+
+    /// A value of the event at a place, or of an earlier one of the run.
+    fn value(&self, run: &Run, source: Source, at: usize) -> Value {
+        let place = match source.step {
+            None => Some(at),
+            Some((step, end)) => {
+                let taken = run.taken.get(usize::from(step)).copied().flatten();
+                taken.map(|(first, last)| if end == End::First { first } else { last })
+            }
         };
-        condition.holds(entry.bits, &value)
+        let entry = place.and_then(|place| self.entries.get(place));
+        entry.and_then(|entry| entry.values.get(usize::from(source.field)).copied()).unwrap_or_default()
     }
 }

@@ -10,6 +10,7 @@ use super::{Heard, Sequence, Skip};
 use crate::core::codec::{CorruptState, Sink};
 use crate::core::event::{Event, Facts, Symbol, TextField};
 use crate::core::rule::condition::steps::{Asked, Value};
+use crate::core::rule::proposal::StepAmount;
 use crate::core::rule::table::{Keep, Overheard, SWEPT_AT_LEAST, Table, Watch};
 use crate::core::rule::verdict::{Evidence, Judged, Moment, Verdict};
 use crate::core::time::{Span, Time};
@@ -90,12 +91,15 @@ pub struct PatternWatch<P> {
     subjects: Table<Course>,
     /// When time alone may complete a match. Those that are not their subject's timer any more are void.
     timers: BinaryHeap<Reverse<(Time, Symbol)>>,
+    /// What was paid in the matches of the last event or moment, by subject and time.
+    paid: Vec<(Symbol, Time, StepAmount)>,
     given_up: u64,
 }
 
 impl<P: Pattern> PatternWatch<P> {
     pub fn new(settings: P, grace: Span, _lateness: Span) -> Self {
-        Self { settings, grace, subjects: Table::default(), timers: BinaryHeap::new(), given_up: 0 }
+        let (subjects, timers) = (Table::default(), BinaryHeap::new());
+        Self { settings, grace, subjects, timers, paid: Vec::new(), given_up: 0 }
     }
 
     /// Puts an entry into the course of its subject and says what has changed.
@@ -108,11 +112,12 @@ impl<P: Pattern> PatternWatch<P> {
     }
 
     fn judge(&mut self, subject: Symbol, slot: u32, moment: Moment, out: &mut Vec<Judged>) {
-        let Self { settings, grace, subjects, timers, given_up } = self;
+        let Self { settings, grace, subjects, timers, paid, given_up } = self;
         let Some(course) = subjects.change(slot) else { return };
         let Matches { found, due, given_up: no_room } =
             settings.matches(course.entries(), course.judged(moment.now, *grace), *grace);
         *given_up += no_room;
+        paid.extend(found.iter().filter_map(|found| Some((subject, found.at, found.paid?))));
         tell(settings, course, &found, subject, out);
         settle(settings, *grace, course, &found, moment);
         let ring = due.map_or(Time::MAX, |due| due + *grace);
@@ -187,6 +192,7 @@ impl<P: Pattern> Watch for PatternWatch<P> {
         moment: Moment,
         out: &mut Vec<Judged>,
     ) {
+        self.paid.clear();
         if !starts || moment.late {
             return;
         }
@@ -204,6 +210,7 @@ impl<P: Pattern> Watch for PatternWatch<P> {
     }
 
     fn overhear(&mut self, subject: Symbol, heard: &Overheard<'_>, moment: Moment, out: &mut Vec<Judged>) {
+        self.paid.clear();
         let of_rule = self.settings.findings().iter().filter(|finding| finding.rule == heard.rule);
         let bits = of_rule.fold(0, |bits, finding| bits | 1_u64 << finding.bit);
         if bits == 0 {
@@ -237,6 +244,7 @@ impl<P: Pattern> Watch for PatternWatch<P> {
     }
 
     fn advance(&mut self, moment: Moment, out: &mut Vec<Judged>) {
+        self.paid.clear();
         while let Some(Reverse((due, subject))) = self.timers.peek().copied()
             && due <= moment.now
         {
@@ -273,6 +281,11 @@ impl<P: Pattern> Watch for PatternWatch<P> {
 
     fn facts(&self, subject: Symbol) -> Option<&Facts> {
         self.subjects.get(subject)?.facts.as_deref()
+    }
+
+    fn paid(&self, subject: Symbol, since: Time) -> Option<StepAmount> {
+        let of = |(of, at, _): &&(Symbol, Time, StepAmount)| *of == subject && *at == since;
+        self.paid.iter().find(of).map(|(.., paid)| *paid)
     }
 
     fn drain_changes(&mut self, sink: Sink<'_>) {

@@ -5,6 +5,7 @@ use sqlx::{Row as _, SqliteConnection};
 use crate::core::effect::{IncidentId, TicketStep};
 use crate::delivery::store::Applied;
 use crate::edge::store::sqlite::life::{self, Life};
+use crate::edge::store::sqlite::proposals;
 use crate::edge::store::sqlite::rows::{NoticeRow, Row, Ticket};
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
@@ -18,6 +19,7 @@ pub async fn batch(connection: &mut SqliteConnection, rows: Vec<Row>) -> Result<
                 touch(connection, &incident, &account, order_id.as_deref(), at).await?
             }
             Row::Notice(row) => notice(connection, &row).await?,
+            Row::Proposal(row) => proposals::write(connection, &row).await?,
         };
         if written {
             applied.written += 1;
@@ -325,6 +327,7 @@ async fn merge(connection: &mut SqliteConnection, from: &str, into: &str) -> Res
     .bind(into)
     .execute(&mut *connection)
     .await?;
+    proposals::merge(connection, from, into).await?;
     if is_over(connection, into).await? {
         cancel_untold(connection, into).await?;
     }

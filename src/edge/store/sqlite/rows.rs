@@ -5,12 +5,14 @@ use crate::core::time::Time;
 use crate::delivery::notice::{Decision, HoldReason, Notice, StaffMail};
 use crate::delivery::store::Planned;
 use crate::edge::store::encode;
+use crate::edge::store::sqlite::proposals::{self, NewProposal};
 
 /// What one effect writes.
 pub enum Row {
     Ticket(Box<Ticket>),
     Affected { incident: String, account: String, order_id: Option<String>, at: i64 },
     Notice(Box<NoticeRow>),
+    Proposal(Box<NewProposal>),
 }
 
 pub struct Ticket {
@@ -76,6 +78,9 @@ pub fn encode(batch: &[Planned]) -> Vec<Row> {
                 at: effect.at.as_millis(),
             }),
             EffectKind::Notice { .. } => {}
+            EffectKind::Proposal(proposal) => {
+                rows.push(Row::Proposal(Box::new(proposals::encode(effect, proposal))));
+            }
         }
         rows.extend(planned.decision.as_ref().and_then(notice).map(Box::new).map(Row::Notice));
         rows.extend(planned.staff.as_ref().map(staff).map(Box::new).map(Row::Notice));

@@ -49,6 +49,8 @@ contract!(
     each_end_of_an_attempt_is_kept,
     only_one_incident_of_a_rule_and_subject_is_open,
     a_merged_incident_hands_its_customers_to_the_cause,
+    what_is_proposed_is_kept_once_and_withdrawn_once,
+    what_a_merged_incident_has_proposed_is_shown_by_the_other,
     held_messages_wait_for_a_person,
     a_held_message_is_not_released_by_a_reopening,
     staff_see_find_and_act_on_tickets,
@@ -204,9 +206,12 @@ fn another_version_of_the_schema_is_refused() {
         let folder = Folder::new();
         folder.open().await.finish().await;
         let mut other = connect_options(&folder.file()).connect().await.expect("connected");
-        sqlx::query("UPDATE _sqlx_migrations SET version = 7").execute(&mut other).await.expect("changed");
+        sqlx::query("UPDATE _sqlx_migrations SET version = 7 WHERE version = 2")
+            .execute(&mut other)
+            .await
+            .expect("changed");
         let attached = SqliteStore::attach(&folder.file()).await.expect_err("another schema").to_string();
-        assert!(attached.contains("has schema 7, this forewarn needs 1"), "{attached}");
+        assert!(attached.contains("has schema 7, this forewarn needs 2"), "{attached}");
         let opened = SqliteStore::open(&folder.file(), SqliteOptions::default()).await;
         assert!(matches!(opened, Err(OpenError::Migration { .. })));
     });

@@ -11,7 +11,7 @@ use crate::delivery::store::{
 };
 use crate::edge::store::encode;
 use crate::edge::store::sqlite::rows::time;
-use crate::edge::store::sqlite::{apply, known};
+use crate::edge::store::sqlite::{apply, known, proposals};
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
@@ -97,11 +97,20 @@ async fn detail(readers: &SqlitePool, ticket: TicketRow) -> Result<TicketDetail>
     .bind(SHOWN)
     .fetch_all(readers)
     .await?;
+    let proposals = sqlx::query(
+        "SELECT id, account, rule, kind, action, amount, currency, undecided, order_id, card_id, state, decided_at
+         FROM proposals WHERE incident = ?1 ORDER BY seq LIMIT ?2",
+    )
+    .bind(&id)
+    .bind(SHOWN)
+    .fetch_all(readers)
+    .await?;
     Ok(TicketDetail {
         ticket,
         affected: affected.iter().map(affected_row).collect::<Result<_>>()?,
         notices: notices.iter().map(notice_row).collect::<Result<_>>()?,
         steps: steps.iter().map(step_row).collect::<Result<_>>()?,
+        proposals: proposals.iter().map(proposals::read).collect::<Result<_>>()?,
     })
 }
 

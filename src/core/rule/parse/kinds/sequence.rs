@@ -21,7 +21,7 @@ pub fn sequence(mut fields: Fields<'_>, reading: &mut Reading<'_>) -> Option<Seq
     let skip = fields.take("skip").map_or(Some(Skip::PastLastEvent), |node| skip(node, reading));
     fields.finish(reading);
     let Steps { steps, after, asked, findings } = steps?;
-    Some(Sequence { within: within?, steps, after, skip: skip?, asked, findings })
+    Some(Sequence { within: within?, steps, after, skip: skip?, asked, findings, paid: None })
 }
 
 fn skip(node: &Node, reading: &mut Reading<'_>) -> Option<Skip> {

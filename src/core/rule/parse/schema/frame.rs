@@ -9,7 +9,10 @@ use crate::core::event::Tier;
 
 pub fn maps() -> Vec<Map> {
     let of_tests = [test(), customer(), silence(), event(), geo(), expectation(), subject()];
-    [rule(), incident(), cover(), ticket(), notice()].into_iter().chain(of_tests).collect()
+    [rule(), incident(), cover(), ticket(), notice(), compensation(), action()]
+        .into_iter()
+        .chain(of_tests)
+        .collect()
 }
 
 fn text_fields() -> Shape {
@@ -37,6 +40,8 @@ fn rule() -> Map {
         field("incident", Of("incident"), "The life of the rule's incidents"),
         field("ticket", Of("ticket"), "The ticket for staff"),
         field("notice", Of("notice"), "What customers are told; left out, nobody is"),
+        field("compensation", Of("compensation"), "What is offered to those who are told; a person decides"),
+        field("action", Of("action"), "What the platform could do about it; proposed, never done"),
         field("runbook", Of("text"), "The address of what to do about it, https://…"),
         field("tests", ListOf(Box::new(Of("test"))), "Tests on virtual time; `forewarn test` runs them"),
     ];
@@ -114,6 +119,28 @@ fn notice() -> Map {
         field("corrected", Of("name"), "The template that tells that it was never true"),
     ];
     map("notice", fields)
+}
+
+fn compensation() -> Map {
+    let fields = vec![
+        field("propose", Of("text"), "A share such as 5% of amount, 5% of start.amount (a deadline's start) or 5% of order.amount (a sequence's step); or a fixed amount such as \"10.00 CNY\"")
+            .needed(),
+        field("cap", Of("text"), "The most that is offered, such as \"50.00 CNY\""),
+    ];
+    map("compensation", fields)
+}
+
+fn action() -> Map {
+    let fields = vec![
+        field("propose", Of("name"), "A name that the platform knows, such as reissue_key").needed(),
+        field(
+            "for",
+            Words(vec!["affected", "subject"]),
+            "For each account, or once for the subject as a whole",
+        )
+        .default("affected"),
+    ];
+    map("action", fields)
 }
 
 fn test() -> Map {
@@ -202,6 +229,9 @@ fn expectation() -> Map {
         field("finding", Of("name"), "The rule that finds something"),
         field("ticket", Words(words), "What becomes of a ticket"),
         field("notice", Of("name"), "The template that a customer is told by"),
+        field("compensation", Of("text"), "The amount that is offered, or proposed or withdrawn"),
+        field("amount", Of("text"), "How much, beside `compensation: proposed` or `withdrawn`"),
+        field("action", Of("name"), "The action that is proposed, or proposed or withdrawn"),
         field("subject", Of("subject"), "Values of the subject; those not given may be anything"),
         field("account_id", Of("text"), "Who is told, or whose ticket it is"),
         field("at", Of("moment"), "Exactly when it is decided"),
@@ -214,7 +244,7 @@ fn expectation() -> Map {
         ),
     ];
     map("expectation", fields)
-        .choose(Choice::One(&["finding", "ticket", "notice"]))
+        .choose(Choice::One(&["finding", "ticket", "notice", "compensation", "action"]))
         .choose(Choice::AtMostOne(&["at", "by"]))
 }
 

@@ -8,7 +8,6 @@ fn what_the_language_names_and_this_version_lacks_is_said_so() {
 name: x
 topics: orders
 except: [promotions]
-compensation: { propose: 5% of start.amount }
 detect: { kind: deadline, start: 'type == "order.paid"', end: 'type == "order.delivered"', within: learned, learn_by: [product] }
 incident: { on_remove: keep }
 ---
@@ -21,35 +20,29 @@ topics: orders
 group_by: [channel]
 detect: { kind: flatline, window: 15m, expect: catalog, calendar: business_hours }
 "#), @r#"
-    error: `compensation` is not supported yet
-     --> rules/x.yaml:5:1
-      |
-    5 | compensation: { propose: 5% of start.amount }
-      | ^^^^^^^^^^^^
-
     error: a learned limit is not supported yet
-     --> rules/x.yaml:6:100
+     --> rules/x.yaml:5:100
       |
-    6 | detect: { kind: deadline, start: 'type == "order.paid"', end: 'type == "order.delivered"', within: learned, learn_by: [product] }
+    5 | detect: { kind: deadline, start: 'type == "order.paid"', end: 'type == "order.delivered"', within: learned, learn_by: [product] }
       |                                                                                                    ^^^^^^^
       = expected a duration such as 30s, 10m, 2h or 7d
 
     error: `learn_by` is not supported yet
-     --> rules/x.yaml:6:109
+     --> rules/x.yaml:5:109
       |
-    6 | detect: { kind: deadline, start: 'type == "order.paid"', end: 'type == "order.delivered"', within: learned, learn_by: [product] }
+    5 | detect: { kind: deadline, start: 'type == "order.paid"', end: 'type == "order.delivered"', within: learned, learn_by: [product] }
       |                                                                                                             ^^^^^^^^
 
     error: the kind `baseline` is not supported yet
-      --> rules/x.yaml:11:17
+      --> rules/x.yaml:10:17
        |
-    11 | detect: { kind: baseline, bucket: 1m }
+    10 | detect: { kind: baseline, bucket: 1m }
        |                 ^^^^^^^^
 
     error: `expect: catalog` is not supported yet
-      --> rules/x.yaml:16:48
+      --> rules/x.yaml:15:48
        |
-    16 | detect: { kind: flatline, window: 15m, expect: catalog, calendar: business_hours }
+    15 | detect: { kind: flatline, window: 15m, expect: catalog, calendar: business_hours }
        |                                                ^^^^^^^
        = expected `seen`, a list such as [alipay, wechat], or file("channels.txt")
     "#);
@@ -283,7 +276,7 @@ tests:
        |                           ^^^^
        = did you mean `opened`?
 
-    error: an expected effect is exactly one of `ticket`, `notice` and `finding`
+    error: an expected effect is exactly one of `ticket`, `notice`, `compensation`, `action` and `finding`
       --> rules/x.yaml:14:11
        |
     14 |       - { at: 8m, by: 9m, ticket: opened, notice: t }

@@ -71,6 +71,8 @@ pub fn rule(groups: &[&[TextField]], detect: Detect) -> Rule {
             sla: "normal".into(),
         },
         notice: None,
+        compensation: None,
+        action: None,
         runbook: None,
     }
 }
