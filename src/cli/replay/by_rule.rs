@@ -100,6 +100,7 @@ impl ByRule {
             EffectKind::Affected { account_id, .. } => {
                 seen.affected.insert(account_id.clone());
             }
+            EffectKind::Proposal(_) => {}
             EffectKind::Notice { .. } => {
                 let notice = match &planned.decision {
                     Some(

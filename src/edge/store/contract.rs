@@ -1,15 +1,16 @@
 //! What every store must do, whatever database it is. Each check is given a store that is new and empty.
 
+pub mod proposals;
+
 use std::time::Duration;
 
-use crate::core::effect::{Effect, EffectKind, EndReason, IncidentId, Proposed, Stage, Subject, TicketStep};
-use crate::core::rule::proposal::{Money, Undecided};
+use crate::core::effect::{Effect, EffectKind, EndReason, IncidentId, Stage, Subject, TicketStep};
 use crate::core::time::Time;
 use crate::delivery::customers::Locale;
 use crate::delivery::dispatch::{Dispatcher, Mode, NoticeSettings};
 use crate::delivery::guard::Limits;
 use crate::delivery::notice::{HoldReason, NoticeId};
-use crate::delivery::samples::{about, affected, at, notice, opened, proposed, resolved, step};
+use crate::delivery::samples::{about, affected, at, notice, opened, resolved, step};
 use crate::delivery::store::{
     ActionResult, Addressee, Applied, Attempt, HandOver, Outgoing, Planned, Store, TicketDetail, TicketFilter,
 };
@@ -314,70 +315,6 @@ pub async fn a_merged_incident_hands_its_customers_to_the_cause(store: impl Stor
     assert_eq!((symptom.state.as_str(), symptom.merged_into), ("merged", Some(IncidentId(2))));
 }
 
-fn two_yuan() -> Proposed {
-    Proposed::Compensation(Ok(Money { amount: "2.00".parse().expect("a number"), currency: "CNY".into() }))
-}
-
-/// What a ticket shows of what is proposed: `compensation→a1 2.00 proposed`.
-async fn proposals(store: &impl Store, incident: u128) -> Vec<String> {
-    let rows = detail(store, incident).await.proposals;
-    let line = |row: &crate::delivery::store::ProposalRow| {
-        let what = [&row.action, &row.amount, &row.undecided].into_iter().flatten().next();
-        let what = what.map_or("", String::as_str);
-        format!("{}→{} {what} {}", row.kind, row.account_id, row.state)
-    };
-    rows.iter().map(line).collect()
-}
-
-pub async fn what_is_proposed_is_kept_once_and_withdrawn_once(store: impl Store) {
-    let effects = [
-        opened(1),
-        proposed(1, "a1", two_yuan(), 2, 1),
-        proposed(1, "a1", Proposed::Action("reissue_key".into()), 2, 1),
-        proposed(1, "a2", Proposed::Compensation(Err(Undecided::NoAmount)), 2, 2),
-        proposed(1, "", Proposed::Action("route_around".into()), 2, 2),
-        proposed(1, "a1", two_yuan(), 5, 3),
-    ];
-    let first = write(&store, effects.clone()).await;
-    assert_eq!(first.repeated, 0);
-    let expected = [
-        "compensation→a1 2.00 withdrawn",
-        "action→a1 reissue_key proposed",
-        "compensation→a2 no_amount proposed",
-        "action→ route_around proposed",
-    ];
-    assert_eq!(proposals(&store, 1).await, expected);
-    assert_eq!(write(&store, effects.clone()).await.written, 0, "written again, it changes nothing");
-    assert_eq!(proposals(&store, 1).await, expected);
-    write(&store, [proposed(1, "a1", two_yuan(), 6, 9)]).await;
-    write(&store, effects).await;
-    assert_eq!(proposals(&store, 1).await[0], "compensation→a1 2.00 proposed", "it is true after all");
-    let row = &detail(&store, 1).await.proposals[0];
-    assert_eq!((row.currency.as_deref(), row.order_id.as_deref()), (Some("CNY"), Some("o-a1")));
-    assert_eq!(row.decided_at, at(1));
-}
-
-pub async fn what_a_merged_incident_has_proposed_is_shown_by_the_other(store: impl Store) {
-    let symptom = |effect: Effect| about(effect, "symptom");
-    let effects = [
-        symptom(opened(1)),
-        symptom(proposed(1, "a1", two_yuan(), 2, 1)),
-        opened(2),
-        symptom(step(1, 2, TicketStep::Merged(IncidentId(2)), 3)),
-        // It had been on its way.
-        symptom(proposed(1, "a2", two_yuan(), 2, 1)),
-        proposed(2, "a1", two_yuan(), 2, 3),
-    ];
-    write(&store, effects.clone()).await;
-    write(&store, effects).await;
-    let both = ["a1", "a2", "a1"].map(|account| format!("compensation→{account} 2.00 proposed"));
-    assert_eq!(proposals(&store, 2).await, both, "each incident's own, to whomever");
-    assert_eq!(proposals(&store, 1).await, [""; 0]);
-    // The engine has lost its state and finds the same trouble anew: nobody is offered the same again.
-    write(&store, [opened(3), proposed(3, "a1", two_yuan(), 2, 5)]).await;
-    assert_eq!(proposals(&store, 3).await, both);
-}
-
 pub async fn held_messages_wait_for_a_person(store: impl Store) {
     let limits = Limits { per_incident: 1, ..Limits::default() };
     let settings = NoticeSettings { limits, staff_mail: true, ..NoticeSettings::default() };
@@ -536,6 +473,7 @@ pub async fn what_is_in_the_shadow_is_kept_apart_and_nobody_gets_it(store: impl 
         match &mut effect.kind {
             EffectKind::Ticket { snapshot, .. } => snapshot.shadow = true,
             EffectKind::Notice { shadow, .. } => *shadow = true,
+            EffectKind::Proposal(proposal) => proposal.shadow = true,
             EffectKind::Affected { .. } => {}
         }
         effect

@@ -49,8 +49,6 @@ contract!(
     each_end_of_an_attempt_is_kept,
     only_one_incident_of_a_rule_and_subject_is_open,
     a_merged_incident_hands_its_customers_to_the_cause,
-    what_is_proposed_is_kept_once_and_withdrawn_once,
-    what_a_merged_incident_has_proposed_is_shown_by_the_other,
     held_messages_wait_for_a_person,
     a_held_message_is_not_released_by_a_reopening,
     staff_see_find_and_act_on_tickets,
@@ -59,6 +57,16 @@ contract!(
     a_claimed_message_carries_what_it_needs,
     what_is_in_the_shadow_is_kept_apart_and_nobody_gets_it,
 );
+
+#[test]
+fn what_is_proposed_is_kept_once_withdrawn_once_and_goes_with_a_merged_incident() {
+    run(async {
+        let (one, other) = (Folder::new(), Folder::new());
+        contract::proposals::what_is_proposed_is_kept_once_and_withdrawn_once(one.open().await).await;
+        contract::proposals::what_a_merged_incident_has_proposed_is_shown_by_the_other(other.open().await)
+            .await;
+    });
+}
 
 #[test]
 fn a_replay_from_any_point_leads_to_the_same_rows() {
