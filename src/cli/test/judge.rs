@@ -3,7 +3,8 @@
 use crate::core::effect::Proposed;
 use crate::core::rule::RuleSet;
 use crate::core::rule::parse::RuleTest;
-use crate::core::rule::parse::examples::{Expectation, Expected, Offered, When};
+use crate::core::rule::parse::examples::{Expectation, Expected, When};
+use crate::core::rule::parse::proposals::Offered;
 use crate::core::rule::proposal::Money;
 use crate::core::time::Time;
 

@@ -12,7 +12,7 @@ mod files;
 mod form;
 pub mod given;
 mod kinds;
-mod proposals;
+pub mod proposals;
 pub mod schema;
 mod set;
 mod silences;

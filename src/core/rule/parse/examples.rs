@@ -6,11 +6,10 @@ use rust_decimal::Decimal;
 
 use super::super::RuleSet;
 use super::super::condition::{nearest, unknown_field};
-use super::super::proposal::Undecided;
 use super::error::Place;
 use super::fields::{Fields, Reading};
 use super::given::{self, TestCustomer, TestSilence};
-use super::proposals;
+use super::proposals::{self, Offered};
 use super::value::parse_duration;
 use super::yaml::{Node, Value};
 use crate::core::effect::ProposalState;
@@ -128,14 +127,6 @@ pub enum Expected {
     Compensation(ProposalState, Option<Offered>),
     /// The name of the action, where it is given.
     Action(ProposalState, Option<String>),
-}
-
-/// How much is expected to be offered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Offered {
-    /// In whatever currency where none is given.
-    Amount(Decimal, Option<String>),
-    Undecided(Undecided),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -480,7 +471,10 @@ fn one_expectation(
     let ticket = fields.take("ticket");
     let notice = fields.take("notice");
     let (compensation, action) = (fields.take("compensation"), fields.take("action"));
-    let amount = compensation.and_then(|_| fields.take("amount"));
+    let amount = fields.take("amount");
+    if let (None, Some(node)) = (compensation, amount) {
+        reading.report(&node.span, "`amount` belongs to `compensation`");
+    }
     let what = match (finding, ticket, notice, compensation, action) {
         (Some(node), None, None, None, None) => {
             let name = reading.name(node, "the name of the rule that finds it")?;

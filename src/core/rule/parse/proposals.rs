@@ -10,7 +10,7 @@ use super::super::proposal::{
     Action, ActionScope, Base, Compensation, Money, Undecided, Worth, minor_digits,
 };
 use super::super::{Detect, RuleSet};
-use super::examples::{Expected, Offered};
+use super::examples::Expected;
 use super::fields::{Fields, Reading};
 use super::yaml::Node;
 use crate::core::effect::ProposalState;
@@ -166,6 +166,14 @@ fn money(node: &Node, expected: &str, reading: &mut Reading<'_>) -> Option<Money
     let mut amount = money.amount;
     amount.rescale(digits);
     Some(Money { amount, ..money })
+}
+
+/// How much is expected to be offered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Offered {
+    /// In whatever currency where none is given.
+    Amount(Decimal, Option<String>),
+    Undecided(Undecided),
 }
 
 /// Reads `compensation: "2.50 CNY"`, or `proposed` or `withdrawn` with or without an `amount` beside it.

@@ -241,11 +241,10 @@ tests:
        |           ^^^^^^^^^^^^
        = for instance { at: 8m, ticket: opened } and, in a line of its own, { at: 8m, notice: topup_failing }
 
-    error: an expected effect has no field `amount`
-      --> rules/x.yaml:20:27
+    error: `amount` belongs to `compensation`
+      --> rules/x.yaml:20:35
        |
     20 |       - { ticket: opened, amount: 3 }
-       |                           ^^^^^^
-       = expected one of: repeat, rule, finding, ticket, notice, compensation, action, subject, account_id, at, by, since
+       |                                   ^
     "#);
 }
