@@ -92,12 +92,14 @@ fn every_shipped_rule_names_the_schema_and_keeps_to_it() {
 }
 
 /// A rule with one map of each name of the schema, that map being `HERE`.
-const MAPS: [(&str, &str); 27] = [
+const MAPS: [(&str, &str); 29] = [
     ("rule", "HERE"),
     ("incident", "incident: HERE"),
     ("cover", "incident: { covered_by: [HERE] }"),
     ("ticket", "ticket: HERE"),
     ("notice", "notice: HERE"),
+    ("compensation", "compensation: HERE"),
+    ("action", "action: HERE"),
     ("test", "tests: [HERE]"),
     ("customer", "tests: [{ name: t, customers: [HERE], events: [{ at: 0s }], expect: [] }]"),
     ("silence", "tests: [{ name: t, silences: [HERE], events: [{ at: 0s }], expect: [] }]"),

@@ -461,12 +461,7 @@ impl Incident {
         // Those of a narrower slice have met a symptom, no more.
         let own = self.facts.is_some();
         let known = self.affected.values();
-        let brought = |account: &Affected| Affected {
-            joined: own || account.joined,
-            offered: account.offered.min(Offered::Before),
-            ..account.clone()
-        };
-        known.map(brought).collect()
+        known.map(|account| account.brought(own)).collect()
     }
 
     /// The cause that this incident had joined is over.

@@ -16,6 +16,14 @@ pub(super) fn proposes(rule: &Rule) -> bool {
     rule.compensation.is_some() || rule.action.is_some()
 }
 
+impl Affected {
+    /// As a cause takes it over. `own`: its own incident has joined that one.
+    pub(super) fn brought(&self, own: bool) -> Self {
+        let offered = self.offered.min(Offered::Before);
+        Self { joined: own || self.joined, offered, ..self.clone() }
+    }
+}
+
 impl Incident {
     /// Proposes for an account what the rule says, unless that was done before.
     pub(super) fn propose(&mut self, rule: &Rule, symbol: Symbol, at: Time, effects: &mut Vec<Effect>) {
