@@ -18,9 +18,10 @@ const MAY_NAME: [(&str, &[&str]); 7] = [
 const ASKED_BY_ALL: [&str; 1] = ["clock"];
 
 /// Inside the core, from the innermost part on: each may name those before it and those of its own line.
-const CORE: [&[&str]; 6] = [
+const CORE: [&[&str]; 7] = [
     &["by_shard", "tests", "time"],
     &["codec", "event", "stats"],
+    &["calendar"],
     &["effect", "rule"],
     &["clock"],
     &["duplicates", "shard", "scope", "incident", "desk"],
