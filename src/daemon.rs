@@ -7,17 +7,22 @@
 pub mod build;
 mod control;
 mod effects;
+mod exchange;
 mod figures;
+mod history;
 pub mod locating;
 pub mod messages;
 mod overview;
 pub mod people;
 mod pipeline;
 mod places;
+pub mod reload;
 mod restore;
 mod service;
+mod takeover;
 mod worker;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,14 +38,16 @@ use crate::delivery::dispatch::{Dispatcher, NoticeSettings};
 use crate::delivery::outbox::WallClock;
 use crate::delivery::store::{OutboxStore, Store};
 use crate::edge::geo::watch::Watch;
+use crate::edge::http::{self, Reload};
 use crate::edge::kafka::Probe;
+use crate::edge::log;
 use crate::edge::store::sqlite::{SqliteOptions, SqliteStore};
-use crate::edge::{http, log};
 use crate::settings::Settings;
 use build::Shared;
 use effects::{EffectWriter, WAITING_BATCHES};
 use overview::Overview;
 use people::People;
+use reload::{LoadRules, Reloads};
 use worker::Worker;
 
 /// What the daemon is built from.
@@ -49,6 +56,8 @@ pub struct Setup {
     pub rules: Arc<RuleSet>,
     /// What time it is for people. The demonstration's platform lives faster than its daemon.
     pub clock: Arc<dyn WallClock>,
+    /// Reads the rules anew, when they are to change.
+    pub load: LoadRules,
 }
 
 /// What is asked of one run.
@@ -60,6 +69,8 @@ pub struct RunOptions {
     pub accept_gaps: bool,
 }
 
+/// Requests to change the rules that may wait.
+const WAITING_RELOADS: usize = 16;
 /// What each part gets to let go after its time is over.
 const LAST_MOMENTS: Duration = Duration::from_secs(2);
 
@@ -119,7 +130,7 @@ async fn serve<S>(
 where
     S: Store + OutboxStore + Clone + 'static,
 {
-    let Setup { settings, rules, clock } = setup;
+    let Setup { settings, rules, clock, load } = setup;
     let (give_up, stop_sending, stop_showing) =
         (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
     let Needs { probe, people, listener, places } = needs;
@@ -151,11 +162,15 @@ where
         until_end: options.until_end,
     };
     let sending = sender.prepare()?;
-    show(listener, &overview, stop_showing.clone());
+    let (ask, requests) = mpsc::channel(WAITING_RELOADS);
+    let reload = Reload { token: settings.http.reload_token.clone(), requests: ask };
+    show(listener, &overview, reload, stop_showing.clone());
     let mut dispatcher = Dispatcher::new(notice_settings(settings, rules), people.customers());
     let (batches, queue) = mpsc::channel(WAITING_BATCHES);
+    let (orders, ordered) = mpsc::channel(1);
     let worker =
-        build::worker(setup, &store, probe, &mut dispatcher, options, batches, shared.clone()).await?;
+        build::worker(setup, &store, probe, &mut dispatcher, options, batches, shared.clone(), ordered)
+            .await?;
     let writer = EffectWriter {
         store: store.clone(),
         dispatcher,
@@ -170,6 +185,14 @@ where
     let mut sender = tokio::spawn(sending);
     let mut ended = start(worker)?;
     service::ready();
+    let reloads = Reloads {
+        load: Arc::clone(load),
+        watched: settings.rules.watch.then(|| settings.rules.path.clone()),
+        orders,
+        requests,
+        waker: Arc::clone(&shared.waker),
+        overview: Arc::clone(&overview),
+    };
 
     let mut outcome = None;
     tokio::select! {
@@ -177,6 +200,7 @@ where
         signal = service::stop_signal() => tracing::info!(signal = signal?, "stopping"),
         () = people.keep_up(&overview) => {}
         () = overview.keep_up(&store) => {}
+        result = reloads.keep_up(), if !options.until_end => result.context("cannot listen for SIGHUP")?,
         // It ends with the worker, whose result may come a moment later.
         _ = &mut writer => outcome = tokio::time::timeout(LAST_MOMENTS, &mut ended).await.ok(),
     }
@@ -244,9 +268,9 @@ async fn stop(
 }
 
 /// Shows metrics, health and status, where the configuration says so.
-fn show(listener: Option<TcpListener>, overview: &Arc<Overview>, stop: CancellationToken) {
+fn show(listener: Option<TcpListener>, overview: &Arc<Overview>, reload: Reload, stop: CancellationToken) {
     let Some(listener) = listener else { return };
-    let pages = overview.pages();
+    let pages = overview.pages(reload);
     let _showing: JoinHandle<()> = tokio::spawn(async move {
         if let Err(error) = http::serve(listener, pages, stop).await {
             tracing::error!(%error, "metrics, health and status are no longer shown");
@@ -287,12 +311,17 @@ impl<S: OutboxStore + 'static> Sender<'_, S> {
 
 /// What is decided about messages, as the configuration and the rules say.
 pub fn notice_settings(settings: &Settings, rules: &RuleSet) -> NoticeSettings {
-    let to_manager = |rule: &&Rule| rule.notice.as_ref().is_some_and(|notice| notice.to == Audience::Manager);
     NoticeSettings {
         mode: settings.notices.mode,
         limits: settings.notices.limits,
         locale: settings.locale,
-        manager_rules: rules.rules.iter().filter(to_manager).map(|rule| rule.name.clone()).collect(),
+        manager_rules: manager_rules(rules),
         staff_mail: !settings.departments.is_empty() && settings.smtp.is_some(),
     }
+}
+
+/// The rules whose notices go to the account manager.
+fn manager_rules(rules: &RuleSet) -> BTreeSet<String> {
+    let to_manager = |rule: &&Rule| rule.notice.as_ref().is_some_and(|notice| notice.to == Audience::Manager);
+    rules.rules.iter().filter(to_manager).map(|rule| rule.name.clone()).collect()
 }

@@ -126,10 +126,14 @@ pub struct TopicSettings {
     pub dead_letter: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RuleSettings {
     /// A folder of rule files, or one file.
     pub path: PathBuf,
+    /// A change of the files is taken up without being asked for.
+    pub watch: bool,
+    /// Of one core, what reading history for new and changed rules may take.
+    pub history_share: f64,
 }
 
 /// Where tickets, the outbox and the audit trail are kept.
@@ -210,10 +214,12 @@ pub struct NoticeSettings {
     pub templates: Option<PathBuf>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct HttpSettings {
     /// [`None`]: no metrics, health or status over HTTP.
     pub listen: Option<SocketAddr>,
+    /// Who has it may have the rules read anew; [`None`]: nobody.
+    pub reload_token: Option<SecretString>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

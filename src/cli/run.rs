@@ -18,6 +18,9 @@ use crate::settings::{Settings, Sources};
   forewarn run -c forewarn.toml
   forewarn run -c forewarn.toml --until-end        read to the present ends of the topics, then stop
 
+SIGHUP, a change of the rule files and POST /-/reload (with http.reload_token) read the rules anew; what is wrong with
+them leaves the old ones as they are.
+
 SIGTERM and SIGINT stop it with everything durable (within shutdown_timeout); a second signal ends it at once.")]
 pub(super) struct Arguments {
     /// The configuration file; without it, the defaults and the environment
@@ -52,6 +55,8 @@ pub(super) fn serve(
         );
     }
     let rules = super::setup::rule_set(path, &load)?;
-    daemon::run(Setup { settings, rules, clock }, options)?;
+    let path = path.clone();
+    let load = Arc::new(move || super::setup::rule_set(&path, &load).map_err(|error| format!("{error:#}")));
+    daemon::run(Setup { settings, rules, clock, load }, options)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -143,6 +143,24 @@ fn words(status: &Status) -> String {
         };
         line("locations", format!("{state}; read again {} times, failed {}", geo.reloads, geo.failures));
     }
+    if !rules.version.is_empty() {
+        line("", format!("version {}", rules.version));
+    }
+    for warming in rules.warming.iter().take(10) {
+        let until = if warming.until.is_empty() { "its history is read" } else { &warming.until };
+        line("", format!("{} warming until {until}", warming.rule));
+    }
+    let reload = &status.reload;
+    if !reload.at.is_empty() {
+        let pause = reload
+            .pause_seconds
+            .map(|seconds| format!(", reading stood still for {:.1} ms", seconds * 1_000.0));
+        let result = if reload.successful { "rules taken over" } else { "failed, the rules are as before" };
+        line("reload", format!("{} {result}{}", reload.at, pause.unwrap_or_default()));
+        for text in reload.error.lines().take(12) {
+            line("", format!("! {text}"));
+        }
+    }
     line("incidents", format!("{} open", status.incidents_open));
     let outbox = &status.outbox;
     let oldest =
@@ -192,7 +210,14 @@ mod tests {
             member: MemberStatus { group: "forewarn".to_owned(), assigned: 0, partitions: 8 },
             lag: vec![LagStatus { topic: "orders".to_owned(), partition: 3, records: 12 }],
             checkpoint: CheckpointStatus { completed: 2, age_seconds: Some(4.2), bytes: 100 },
-            rules: RuleStatus { active: 5, shadow: 1, paused: 0, subjects: 1_000, bytes: 2 << 20 },
+            rules: RuleStatus {
+                active: 5,
+                shadow: 1,
+                paused: 0,
+                subjects: 1_000,
+                bytes: 2 << 20,
+                ..RuleStatus::default()
+            },
             incidents_open: 1,
             outbox: OutboxStatus {
                 waiting: 3,

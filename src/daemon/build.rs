@@ -8,8 +8,10 @@ use tokio::sync::mpsc;
 use super::control::Control;
 use super::effects::{Batch, Durable};
 use super::figures::Board;
+use super::history::HistorySource;
 use super::locating::Locating;
 use super::pipeline::{Counts, Pipeline};
+use super::takeover::{Order, Takeover};
 use super::worker::{Progress, Worker, WorkerSettings};
 use super::{RunOptions, Setup, places, restore};
 use crate::core::clock::Clocks;
@@ -76,6 +78,7 @@ pub async fn worker<S: Store>(
     options: RunOptions,
     batches: mpsc::Sender<Batch>,
     shared: Shared,
+    orders: mpsc::Receiver<Order>,
 ) -> anyhow::Result<Worker> {
     let Setup { settings, rules, .. } = setup;
     let events = &settings.events;
@@ -94,6 +97,9 @@ pub async fn worker<S: Store>(
     }
     let shards: Vec<u32> = (0..places.shards).collect();
     let mut engine = Engine::new(Arc::clone(rules), &shards);
+    if let Some(checkpoint) = &checkpoint {
+        engine.resume(&checkpoint.rules);
+    }
     let mut clocks = Clocks::new(&shards);
     let restored = restore::records(&log, &mut engine)?;
     for (shard, time) in checkpoint.iter().flat_map(|checkpoint| &checkpoint.shard_times) {
@@ -105,7 +111,7 @@ pub async fn worker<S: Store>(
         // seconds to give a partition to us.
         clocks.set_unread(place.shard, place.topic, true);
     }
-    restore::known(store, rules, checkpoint.as_ref(), &mut engine, dispatcher).await?;
+    let known = restore::known(store, rules, checkpoint.as_ref(), &mut engine, dispatcher).await?;
     let mut snapshot = SnapshotWriter::start(log)?;
     snapshot.add(restored.tombstones)?;
     tracing::info!(
@@ -126,8 +132,20 @@ pub async fn worker<S: Store>(
         },
         Arc::clone(&shared.waker),
     )?;
+    let decoder = Arc::new(Decoder::new(events.clone()));
+    let source = HistorySource {
+        cluster: cluster.clone(),
+        topics: topics.clone(),
+        decoder: Arc::clone(&decoder),
+        customers: Arc::clone(&shared.customers),
+        places: shared.places.clone(),
+        max_ahead: events.max_ahead,
+        batch: settings.kafka.poll_batch,
+        held_bytes: settings.kafka.held_bytes,
+        share: settings.rules.history_share,
+    };
     let pipeline = Pipeline {
-        decoder: Arc::new(Decoder::new(events.clone())),
+        decoder,
         scratch: Scratch::default(),
         locating: Locating::new(shared.places.clone(), rules),
         engine,
@@ -138,6 +156,7 @@ pub async fn worker<S: Store>(
         max_ahead: events.max_ahead,
         counts: Counts::default(),
         cause: None,
+        captured: None,
         next_scope_pass: Time::MIN,
     };
     Ok(Worker {
@@ -158,6 +177,7 @@ pub async fn worker<S: Store>(
         board: shared.board,
         ends,
         progress: Progress::default(),
+        takeover: Takeover::new(orders, source, known),
     })
 }
 

@@ -11,6 +11,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::core::effect::Effect;
+use crate::core::rule::RuleSet;
 use crate::core::time::Time;
 use crate::delivery::dispatch::Dispatcher;
 use crate::delivery::outbox::WallClock;
@@ -33,6 +34,8 @@ pub struct Batch {
     pub effects: Vec<Effect>,
     /// The Kafka time of the record that led to the first of them.
     pub cause: Option<Time>,
+    /// These rules have taken over after them.
+    pub rules: Option<Arc<RuleSet>>,
 }
 
 /// How far the effects of a worker are safe, and whether the database can be written to.
@@ -93,6 +96,9 @@ impl<S: Store, O: Observer> EffectWriter<S, O> {
                         }
                         planned.clear();
                     }
+                }
+                if let Some(rules) = batch.rules {
+                    self.dispatcher.set_manager_rules(super::manager_rules(&rules));
                 }
             }
             if !planned.is_empty() && !self.apply(&planned, cause).await {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use super::pipeline::Counts;
 use crate::core::engine::EngineFigures;
@@ -10,6 +11,14 @@ use crate::core::event::{EventType, Topic};
 use crate::core::time::Time;
 use crate::edge::clock::Stopwatch;
 use crate::edge::kafka::IntakeFigures;
+
+/// A rule that is not heard yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Warming {
+    pub rule: String,
+    /// Until this event time, since history begins too late for it; [`None`]: until what there is of it is read.
+    pub until: Option<Time>,
+}
 
 /// The figures of one worker, counted since its start.
 #[derive(Clone, Debug, Default)]
@@ -39,6 +48,10 @@ pub struct Figures {
     /// When the last checkpoint became valid.
     pub last_checkpoint: Option<Stopwatch>,
     pub shard_times: Vec<(u32, Time)>,
+    pub warming: Vec<Warming>,
+    /// For so long a change of the rules has stopped reading: the last one, and the longest.
+    pub reload_pause: Option<Duration>,
+    pub longest_reload_pause: Duration,
 }
 
 impl Figures {

@@ -24,11 +24,21 @@ pub struct Locating {
 impl Locating {
     /// Without files, and where no rule asks, nothing is looked up.
     pub fn new(watch: Option<Arc<Watch>>, rules: &RuleSet) -> Self {
-        let types = rules.located_types();
-        let watch = watch.filter(|_| !types.is_empty());
-        let locator = watch.as_ref().map(|watch| Locator::new(watch.current(), types));
-        let reloads = watch.as_ref().map_or(0, |watch| watch.reloads());
-        Self { watch, locator, types, reloads }
+        let mut locating = Self { watch, ..Self::default() };
+        locating.serve(rules);
+        locating
+    }
+
+    /// Serves these rules from now on.
+    pub fn serve(&mut self, rules: &RuleSet) {
+        self.types = rules.located_types();
+        self.reloads = self.watch.as_ref().map_or(0, |watch| watch.reloads());
+        self.locator = self.located();
+    }
+
+    fn located(&self) -> Option<Locator> {
+        let watch = self.watch.as_ref().filter(|_| !self.types.is_empty())?;
+        Some(Locator::new(watch.current(), self.types))
     }
 
     pub fn locate<'a>(&'a self, event: &mut Event<'a>) {
@@ -43,7 +53,7 @@ impl Locating {
         let reloads = watch.reloads();
         if reloads != self.reloads {
             self.reloads = reloads;
-            self.locator = Some(Locator::new(watch.current(), self.types));
+            self.locator = self.located();
         }
     }
 }

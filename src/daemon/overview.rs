@@ -8,8 +8,9 @@ use prometheus::Registry;
 
 use super::control::Control;
 use super::effects;
-use super::figures::{Board, Figures};
+use super::figures::{Board, Figures, Warming};
 use super::service;
+use crate::core::event::Symbol;
 use crate::core::rule::{RuleSet, RuleState};
 use crate::core::time::Time;
 use crate::delivery::outbox::{self, WallClock};
@@ -18,7 +19,7 @@ use crate::edge::clock::Stopwatch;
 use crate::edge::geo::watch::{Watch, WatchFigures};
 use crate::edge::http::{
     CheckpointStatus, Condition, ErrorStatus, GeoStatus, Health, LagStatus, MemberStatus, OutboxStatus,
-    Pages, RuleStatus, ShardStatus, Status,
+    Pages, Reload, ReloadStatus, RuleStatus, ShardStatus, Status, WarmingStatus,
 };
 use crate::edge::log::Recent;
 use crate::edge::metrics::{CodeLabels, KafkaProblems, Loaded, Metrics, Reading, Retried};
@@ -39,7 +40,8 @@ pub struct Overview {
     recent: Recent,
     clock: Arc<dyn WallClock>,
     store: Mutex<StoreFigures>,
-    rules: RuleStatus,
+    rules: Mutex<RuleStatus>,
+    reload: Mutex<ReloadStatus>,
     group: String,
     started_at: Time,
     places: Option<Arc<Watch>>,
@@ -67,14 +69,7 @@ impl Overview {
         }
         let health = Arc::new(Health::default());
         health.set(Condition::RulesLoaded, true);
-        let count = |state| rules.rules.iter().filter(|rule| rule.state == state).count() as u64;
-        let rules = RuleStatus {
-            active: count(RuleState::Active),
-            shadow: count(RuleState::Shadow),
-            paused: count(RuleState::Paused),
-            ..RuleStatus::default()
-        };
-        let store = Mutex::default();
+        let (store, reload, rules) = (Mutex::default(), Mutex::default(), Mutex::new(loaded(rules)));
         let told_places = Mutex::default();
         Ok(Self {
             metrics,
@@ -85,6 +80,7 @@ impl Overview {
             clock,
             store,
             rules,
+            reload,
             group,
             started_at,
             places,
@@ -93,12 +89,13 @@ impl Overview {
     }
 
     /// The pages that show it.
-    pub fn pages(self: &Arc<Self>) -> Pages {
+    pub fn pages(self: &Arc<Self>, reload: Reload) -> Pages {
         let (metrics, status) = (Arc::clone(self), Arc::clone(self));
         Pages {
             health: Arc::clone(&self.health),
             metrics: Box::new(move || metrics.metrics.text().map_err(|error| error.to_string())),
             status: Box::new(move || status.status()),
+            reload,
         }
     }
 
@@ -152,9 +149,25 @@ impl Overview {
         *told = (figures.reloads, figures.failures);
     }
 
+    /// The rules have changed, or could not: then what was wrong.
+    pub fn note_reload(&self, result: Result<&RuleSet, &str>) {
+        let now = self.clock.now();
+        self.metrics.note_load(Loaded::Rules, result.is_ok(), now);
+        let mut reload = self.reload.lock().unwrap_or_else(PoisonError::into_inner);
+        reload.at = now.to_string();
+        reload.successful = result.is_ok();
+        reload.failed += u64::from(result.is_err());
+        reload.error = result.err().unwrap_or_default().to_owned();
+        if let Ok(rules) = result {
+            self.metrics.set_rules(rules);
+            *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = loaded(rules);
+        }
+    }
+
     fn show(&self, figures: &Figures) {
         self.show_places();
         self.metrics.set_engine(&figures.engine);
+        self.metrics.set_reloads(figures.warming.len(), figures.reload_pause, figures.longest_reload_pause);
         self.metrics.set_reading(&Reading {
             records: figures.records,
             bytes: figures.bytes,
@@ -222,7 +235,16 @@ impl Overview {
                 age_seconds: figures.last_checkpoint.map(|last| last.elapsed().as_secs_f64()),
                 bytes: figures.checkpoint_bytes,
             },
-            rules: RuleStatus { subjects, bytes: figures.engine.bytes as u64, ..self.rules.clone() },
+            rules: RuleStatus {
+                subjects,
+                bytes: figures.engine.bytes as u64,
+                warming: figures.warming.iter().map(warming).collect(),
+                ..self.rules.lock().unwrap_or_else(PoisonError::into_inner).clone()
+            },
+            reload: ReloadStatus {
+                pause_seconds: figures.reload_pause.map(|pause| pause.as_secs_f64()),
+                ..self.reload.lock().unwrap_or_else(PoisonError::into_inner).clone()
+            },
             geo: self.places.as_ref().map(|places| {
                 let WatchFigures { reloads, failures, problem } = places.figures();
                 GeoStatus { reloads, failures, problem }
@@ -239,6 +261,27 @@ impl Overview {
             errors: errors.collect(),
         }
     }
+}
+
+/// The rules as they were loaded.
+fn loaded(rules: &RuleSet) -> RuleStatus {
+    let count = |state| rules.rules.iter().filter(|rule| rule.state == state).count() as u64;
+    let version = rules
+        .rules
+        .iter()
+        .fold(Symbol(0), |version, rule| version.with(Symbol::of(&rule.name)).with(Symbol(rule.version)));
+    RuleStatus {
+        active: count(RuleState::Active),
+        shadow: count(RuleState::Shadow),
+        paused: count(RuleState::Paused),
+        version: format!("{:016x}", version.0),
+        ..RuleStatus::default()
+    }
+}
+
+fn warming(warming: &Warming) -> WarmingStatus {
+    let until = warming.until.map(|until| until.to_string()).unwrap_or_default();
+    WarmingStatus { rule: warming.rule.clone(), until }
 }
 
 impl effects::Observer for Arc<Overview> {

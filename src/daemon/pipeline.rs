@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use super::exchange::Captured;
 use super::locating::Locating;
 use crate::core::clock::Clocks;
 use crate::core::engine::{Engine, Observed};
@@ -28,6 +29,8 @@ pub struct Pipeline {
     pub counts: Counts,
     /// The time of the record that led to the first of the effects that wait in the engine.
     pub cause: Option<Time>,
+    /// What was read while rules are filled from history, for these; [`None`]: nobody needs it.
+    pub captured: Option<Vec<Captured>>,
     /// When, by the time of the shards, rules that span them are looked at next.
     pub next_scope_pass: Time,
 }
@@ -90,6 +93,9 @@ impl Reading for Pipeline {
         self.clocks.read(record.shard, record.topic, time);
         let now = self.clocks.shard_time(record.shard);
         let had_effects = self.engine.has_effects();
+        if let Some(captured) = &mut self.captured {
+            captured.push(Captured::new(record, now, self.engine.scope_time()));
+        }
         let observed = self.engine.observe(record.shard, &mut event, now);
         if !had_effects && self.engine.has_effects() {
             self.cause = record.timestamp;

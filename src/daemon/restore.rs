@@ -39,25 +39,26 @@ pub fn records(log: &Log, engine: &mut Engine) -> anyhow::Result<Restored> {
     .context("cannot restore the state (state.dir)")
 }
 
-/// Takes over the incidents and messages that the database knows and that can still matter.
+/// Takes over the incidents and messages that the database knows and that can still matter; returns the incidents.
 pub async fn known<S: Store>(
     store: &S,
     rules: &RuleSet,
     checkpoint: Option<&Checkpoint>,
     engine: &mut Engine,
     dispatcher: &mut Dispatcher,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Vec<KnownIncident>> {
     let times = checkpoint.into_iter().flat_map(|checkpoint| &checkpoint.shard_times);
     let earliest = times.map(|(_, time)| *time).min().unwrap_or(Time::MIN);
     let memory = rules.rules.iter().map(|rule| rule.incident.cooldown_max + rule.lateness).max();
     let ended_after = earliest - memory.unwrap_or(Span::ZERO);
     let incidents = store.known_incidents(ended_after).await.context("cannot read the incidents")?;
-    for incident in incidents {
-        engine.adopt(&known_incident(incident));
+    let known: Vec<KnownIncident> = incidents.into_iter().map(known_incident).collect();
+    for incident in &known {
+        engine.adopt(incident);
     }
     let notices = store.known_notices(ended_after).await.context("cannot read the messages")?;
     dispatcher.restore(notices);
-    Ok(())
+    Ok(known)
 }
 
 fn known_incident(stored: StoredIncident) -> KnownIncident {

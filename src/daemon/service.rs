@@ -1,7 +1,7 @@
 //! The daemon as a service: signals, and what the service manager is told.
 
 use sd_notify::NotifyState;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub fn ready() {
     tell(&[NotifyState::Ready, NotifyState::Status("started")]);
@@ -10,6 +10,19 @@ pub fn ready() {
 /// Feeds the watchdog. Only to be called while the worker's loop turns.
 pub fn alive(status: &str) {
     tell(&[NotifyState::Watchdog, NotifyState::Status(status)]);
+}
+
+/// Told before a change of the rules that a signal asked for; [`ready`] ends it.
+pub fn reloading() {
+    let now = NotifyState::monotonic_usec_now();
+    let now = now.inspect_err(|error| tracing::debug!(%error, "there is no monotonic time")).ok();
+    let state: Vec<NotifyState<'_>> = std::iter::once(NotifyState::Reloading).chain(now).collect();
+    tell(&state);
+}
+
+/// Signals that ask for the rules to be read anew.
+pub fn reload_signal() -> std::io::Result<Signal> {
+    signal(SignalKind::hangup())
 }
 
 pub fn stopping() {

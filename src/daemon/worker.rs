@@ -16,6 +16,7 @@ use super::control::Control;
 use super::effects::{Batch, Durable};
 use super::figures::{Board, Figures};
 use super::pipeline::Pipeline;
+use super::takeover::Takeover;
 use crate::core::event::Topic;
 use crate::core::time::{Span, Time};
 use crate::edge::clock::Stopwatch;
@@ -57,6 +58,8 @@ pub struct Worker {
     /// Where each input ended when reading began, in the order of the intake's inputs.
     pub ends: Vec<i64>,
     pub progress: Progress,
+    /// Other rules that are to take over.
+    pub takeover: Takeover,
 }
 
 /// What the loop remembers.
@@ -107,6 +110,7 @@ impl Worker {
                 break;
             }
             let count = self.turn(lap.lap())?;
+            self.tend_takeover()?;
             if since_checkpoint.elapsed() >= interval && self.progress.pending.is_none() {
                 since_checkpoint.lap();
                 interval = (interval * 2).min(self.settings.checkpoint_every);
@@ -116,7 +120,8 @@ impl Worker {
                 housekeeping.lap();
                 self.keep_house()?;
             }
-            if self.settings.until_end && count == 0 && self.is_at_end() {
+            let is_done = count == 0 && !self.takeover.is_filling() && self.is_at_end();
+            if self.settings.until_end && is_done {
                 break;
             }
             if count == 0 {
@@ -176,12 +181,11 @@ impl Worker {
     }
 
     /// Gives the effects to the database, as far as there is room.
-    fn hand_on(&mut self) {
+    pub fn hand_on(&mut self) {
         if self.pipeline.engine.has_effects() {
-            self.progress.last_batch += 1;
             let effects = self.pipeline.engine.drain_effects().collect();
-            let (number, cause) = (self.progress.last_batch, self.pipeline.cause.take());
-            self.progress.outbound.push_back(Batch { number, effects, cause });
+            let (number, cause) = (self.next_batch_number(), self.pipeline.cause.take());
+            self.queue(Batch { number, effects, cause, rules: None });
         }
         while let Some(batch) = self.progress.outbound.pop_front() {
             if let Err(refused) = self.batches.try_send(batch) {
@@ -191,6 +195,22 @@ impl Worker {
                 return;
             }
         }
+    }
+
+    pub fn next_batch_number(&mut self) -> u64 {
+        self.progress.last_batch += 1;
+        self.progress.last_batch
+    }
+
+    pub fn queue(&mut self, batch: Batch) {
+        self.progress.outbound.push_back(batch);
+    }
+
+    /// A change of the rules has stopped reading for so long.
+    pub fn note_pause(&mut self, pause: Duration) {
+        let figures = &mut self.progress.figures;
+        figures.reload_pause = Some(pause);
+        figures.longest_reload_pause = figures.longest_reload_pause.max(pause);
     }
 
     /// Writes the state and the offsets of this moment, all but the commit.
@@ -213,6 +233,7 @@ impl Worker {
         }
         checkpoint.shard_times =
             (0..settings.shards).map(|shard| (shard, pipeline.clocks.shard_time(shard))).collect();
+        checkpoint.rules = pipeline.engine.marks().to_vec();
         let engine = &mut pipeline.engine;
         snapshot
             .write(checkpoint, |records| {
@@ -258,6 +279,7 @@ impl Worker {
     }
 
     fn post_figures(&mut self) {
+        let warming = self.warming();
         let figures = &mut self.progress.figures;
         figures.add(&self.pipeline.counts.take());
         figures.lag = self.intake.lag();
@@ -269,6 +291,7 @@ impl Worker {
         figures.dead_letters_waiting = self.pipeline.dead_letters.waiting();
         figures.checkpoint_bytes = self.snapshot.written_bytes();
         figures.engine = self.pipeline.engine.figures();
+        figures.warming = warming;
         figures.cluster_away = self.progress.cluster_away;
         figures.store_failing = self.durable.is_failing();
         let clocks = &mut self.pipeline.clocks;

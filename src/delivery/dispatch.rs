@@ -86,6 +86,11 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
+    /// The rules have changed: the notices of these go to the account manager.
+    pub fn set_manager_rules(&mut self, rules: BTreeSet<String>) {
+        self.settings.manager_rules = rules;
+    }
+
     pub fn new(settings: NoticeSettings, customers: Arc<dyn Customers>) -> Self {
         let guard = Guard::new(settings.limits);
         Self {

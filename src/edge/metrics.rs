@@ -5,6 +5,7 @@
 //! is brought in as running totals.
 
 mod families;
+mod reload;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,7 @@ use crate::delivery::notice::{Decision, HoldReason};
 use crate::delivery::store::{Applied, Planned, StoreFigures};
 use crate::settings::build;
 use families::Maker;
+use reload::Reloads;
 
 /// What becomes of an event that could be read, in the order in which workers count it.
 pub const RESULTS: [&str; 3] = ["fresh", "late", "duplicate"];
@@ -77,6 +79,7 @@ pub struct Metrics {
     checkpoints: IntCounter,
     snapshot_age: GaugeVec,
     snapshot_bytes: IntCounter,
+    reload: Reloads,
     loaded: IntGaugeVec,
     loaded_at: IntGaugeVec,
 }
@@ -266,6 +269,7 @@ impl Metrics {
             checkpoints: make.counter("forewarn_checkpoints_total", "Checkpoints that were completed.")?,
             snapshot_age: make.seconds("forewarn_snapshot_age_seconds", "Time since the last complete checkpoint.")?,
             snapshot_bytes: make.counter("forewarn_snapshot_bytes_total", "Bytes written to the snapshot.")?,
+            reload: Reloads::new(&make)?,
             loaded: make.gauges(
                 "forewarn_last_load_successful",
                 "Whether the last reading of the configuration, the rules or the customers succeeded.",
@@ -466,9 +470,17 @@ impl Metrics {
     /// The configuration, the rules or the customers were read, with success or without.
     pub fn note_load(&self, what: Loaded, succeeded: bool, now: Time) {
         self.loaded.with_label_values(&[what.as_str()]).set(i64::from(succeeded));
+        if what == Loaded::Rules {
+            self.reload.note(succeeded, now);
+        }
         if succeeded {
             self.loaded_at.with_label_values(&[what.as_str()]).set(now.as_millis().div_euclid(1_000));
         }
+    }
+
+    /// How changes of the rules stand.
+    pub fn set_reloads(&self, warming: usize, last: Option<Duration>, longest: Duration) {
+        self.reload.set(warming, last, longest);
     }
 
     /// The text that Prometheus reads.

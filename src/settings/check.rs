@@ -2,9 +2,9 @@
 
 mod events;
 mod geo;
+mod http;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +15,8 @@ use super::layers::Layers;
 use super::raw::{RawKafka, RawLocale, RawLogFormat, RawMode, RawNotices, RawSmtp, RawTls, Written};
 use super::secret::{OptionValue, SECRET_OPTIONS};
 use super::{
-    CustomerSettings, HttpSettings, KafkaSettings, LogFormat, LogSettings, NoticeSettings, RuleSettings,
-    SecretString, Settings, SettingsError, SmtpLogin, SmtpSettings, Start, StateSettings, StoreSettings, Tls,
+    CustomerSettings, KafkaSettings, LogFormat, LogSettings, NoticeSettings, RuleSettings, SecretString,
+    Settings, SettingsError, SmtpLogin, SmtpSettings, Start, StateSettings, StoreSettings, Tls,
     TopicSettings,
 };
 use crate::core::calendar::Calendars;
@@ -57,7 +57,7 @@ impl Check<'_> {
         let smtp = raw.smtp.as_ref().map(|smtp| self.smtp(smtp));
         let (departments, geo) = (self.departments(), self.geo());
         let events = self.events(&raw.events, &raw.faults);
-        let http = self.http(&raw.http.listen);
+        let http = self.http(&raw.http);
         let calendars = self.calendars(&raw.time_zone);
         if tracing_subscriber::EnvFilter::builder().parse(&raw.log.level).is_err() {
             let expected =
@@ -67,10 +67,18 @@ impl Check<'_> {
         if raw.rules.path.as_os_str().is_empty() {
             self.wrong("rules.path", "is empty; expected a folder of rule files");
         }
+        if !(1..=100).contains(&raw.rules.history_cpu) {
+            let told = format!("is {}; expected 1 to 100, in per cent of one core", raw.rules.history_cpu);
+            self.wrong("rules.history_cpu", told);
+        }
         Some(Settings {
             kafka: kafka?,
             topics,
-            rules: RuleSettings { path: raw.rules.path.clone() },
+            rules: RuleSettings {
+                path: raw.rules.path.clone(),
+                watch: raw.rules.watch,
+                history_share: f64::from(raw.rules.history_cpu.clamp(1, 100)) / 100.0,
+            },
             store: store?,
             state: StateSettings { dir: raw.state.dir.clone(), recovery: duration(raw.state.recovery) },
             customers,
@@ -361,24 +369,6 @@ impl Check<'_> {
             }
         }
         departments.clone()
-    }
-
-    fn http(&mut self, listen: &str) -> Option<HttpSettings> {
-        if listen == "off" {
-            return Some(HttpSettings { listen: None });
-        }
-        match listen.parse::<SocketAddr>() {
-            Ok(address) => Some(HttpSettings { listen: Some(address) }),
-            Err(_) => {
-                self.wrong(
-                    "http.listen",
-                    format!(
-                        "is {listen:?}; expected \"ADDRESS:PORT\" such as \"127.0.0.1:9290\", or \"off\""
-                    ),
-                );
-                None
-            }
-        }
     }
 
     /// A secret that is given itself or as a file.

@@ -125,11 +125,14 @@ impl Default for RawTopics {
 #[serde(default, deny_unknown_fields)]
 pub struct RawRules {
     pub path: PathBuf,
+    pub watch: bool,
+    /// Per cent of one core.
+    pub history_cpu: u32,
 }
 
 impl Default for RawRules {
     fn default() -> Self {
-        Self { path: PathBuf::from("rules") }
+        Self { path: PathBuf::from("rules"), watch: true, history_cpu: 50 }
     }
 }
 
@@ -299,11 +302,13 @@ pub enum RawMode {
 #[serde(default, deny_unknown_fields)]
 pub struct RawHttp {
     pub listen: String,
+    pub reload_token: Option<String>,
+    pub reload_token_file: Option<PathBuf>,
 }
 
 impl Default for RawHttp {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:9290".to_owned() }
+        Self { listen: "127.0.0.1:9290".to_owned(), reload_token: None, reload_token_file: None }
     }
 }
 

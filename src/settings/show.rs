@@ -13,6 +13,7 @@ pub(super) fn show(layers: &Layers, origin: ShowOrigin) -> String {
     if let Some(smtp) = &mut raw.smtp {
         smtp.password = smtp.password.as_ref().map(|_| HIDDEN.to_owned());
     }
+    raw.http.reload_token = raw.http.reload_token.as_ref().map(|_| HIDDEN.to_owned());
     for (name, value) in &mut raw.kafka.options.0 {
         if SECRET_OPTIONS.contains(&name.as_str()) {
             HIDDEN.clone_into(value);

@@ -12,6 +12,7 @@ mod harness; // broker, mailbox, daemon and store as a test sees them
 mod mail_outage; // a mail server that is out of order
 mod operation; // metrics, health, refused configurations
 mod pipeline; // events in, ticket and mail out
+mod reload; // rules that change meanwhile
 mod shadow; // a rule in the shadow of production
 mod stretch; // a stretch of Kafka replayed, against its file
 mod world; // a simulated world against its replay

@@ -107,6 +107,11 @@ impl Engine {
         (self.shards.values().map(|state| (state.id, state.now)).collect(), self.scope.now)
     }
 
+    /// The time up to which what spans shards was judged.
+    pub const fn scope_time(&self) -> Time {
+        self.scope.now
+    }
+
     /// Since when the oldest incident is open whose rule has one of these names.
     pub fn oldest_open(&self, names: &[&str]) -> Option<Time> {
         let shards = self.shards.values().chain([&self.scope.rekeyed]).map(|state| &state.incidents);

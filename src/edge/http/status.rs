@@ -25,6 +25,7 @@ pub struct Status {
     pub lag: Vec<LagStatus>,
     pub checkpoint: CheckpointStatus,
     pub rules: RuleStatus,
+    pub reload: ReloadStatus,
     /// [`None`] where no location database is configured.
     pub geo: Option<GeoStatus>,
     pub incidents_open: u64,
@@ -76,6 +77,32 @@ pub struct RuleStatus {
     /// Subjects and bytes that all rules hold.
     pub subjects: u64,
     pub bytes: u64,
+    /// Of the whole set: another one whenever a rule changes, comes or goes.
+    pub version: String,
+    /// Rules that are not heard yet.
+    pub warming: Vec<WarmingStatus>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(default)]
+pub struct WarmingStatus {
+    pub rule: String,
+    /// RFC 3339, event time; empty while what there is of history is read.
+    pub until: String,
+}
+
+/// The last change of the rules, or attempt at one, since the start.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(default)]
+pub struct ReloadStatus {
+    /// When it was tried last; empty: not yet.
+    pub at: String,
+    pub successful: bool,
+    /// What was wrong; empty where it succeeded.
+    pub error: String,
+    pub failed: u64,
+    /// For so long it stopped reading.
+    pub pause_seconds: Option<f64>,
 }
 
 /// How the location files fare.

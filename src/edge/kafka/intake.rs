@@ -52,7 +52,8 @@ pub struct IntakeSettings {
 /// Reads records for one worker.
 pub struct Intake {
     cluster: Cluster,
-    member: BaseConsumer<Context>,
+    /// [`None`]: it belongs to no group, and everything is its own.
+    member: Option<BaseConsumer<Context>>,
     member_watch: Watch,
     readers: Vec<Reader>,
     aligner: Aligner,
@@ -110,23 +111,33 @@ struct Reader {
 
 impl Intake {
     pub fn new(cluster: Cluster, settings: IntakeSettings, waker: Arc<Waker>) -> Result<Self, ConnectError> {
+        let (mut member, member_watch) = cluster.client::<BaseConsumer<_>>(Role::Member, "member")?;
+        wake_on_arrival(&mut member, &waker);
+        let lead = settings.topics.first().map(|(_, name)| name.as_str()).into_iter().collect::<Vec<_>>();
+        member.subscribe(&lead).map_err(ConnectError::options)?;
+        let intake = Self::detached(cluster, settings, waker)?;
+        Ok(Self { member: Some(member), member_watch, ..intake })
+    }
+
+    /// One that takes no part in the group: it reads what it is told to and commits nothing.
+    pub fn detached(
+        cluster: Cluster,
+        settings: IntakeSettings,
+        waker: Arc<Waker>,
+    ) -> Result<Self, ConnectError> {
         let mut inputs: Vec<_> = settings.places.iter().map(Input::from).collect();
         for (input, place) in inputs.iter_mut().zip(&settings.places) {
             input.stop_at = settings.until_end.then_some(place.end);
         }
         let aligner = Aligner::new(inputs, settings.held_bytes);
-        let (mut member, member_watch) = cluster.client::<BaseConsumer<_>>(Role::Member, "member")?;
-        wake_on_arrival(&mut member, &waker);
-        let lead = settings.topics.first().map(|(_, name)| name.as_str()).into_iter().collect::<Vec<_>>();
-        member.subscribe(&lead).map_err(ConnectError::options)?;
         let mut readers = Vec::with_capacity(settings.topics.len());
         for (topic, name) in &settings.topics {
             readers.push(Reader::new(&cluster, *topic, name, settings.batch, &waker, &aligner)?);
         }
         Ok(Self {
             cluster,
-            member,
-            member_watch,
+            member: None,
+            member_watch: Watch::default(),
             readers,
             aligner,
             batch: settings.batch,
@@ -138,12 +149,18 @@ impl Intake {
 
     /// Takes part in the group and follows its decisions. To be called often, also while nothing may be read.
     pub fn serve(&mut self, reading: &mut impl Reading) {
-        while self.member.poll(Duration::ZERO).is_some() {}
+        while self.member.as_ref().is_some_and(|member| member.poll(Duration::ZERO).is_some()) {}
         if let Some(assigned) = self.member_watch.changed_assignment() {
             self.figures.rebalances += 1;
             tracing::info!(partitions = assigned.len(), "the group has shared out the partitions");
             self.follow(&assigned, reading);
         }
+    }
+
+    /// Takes everything that there is to itself.
+    pub fn take_all(&mut self, reading: &mut impl Reading) {
+        let all = self.aligner.inputs().iter().map(|input| input.partition).collect();
+        self.follow(&all, reading);
     }
 
     /// The cluster was away: whether there is more to read is asked anew.
@@ -184,13 +201,13 @@ impl Intake {
 
     /// Replaces consumers that can't go on. To be called about once a second.
     pub fn repair(&mut self) -> Result<(), ConnectError> {
-        if let Some((code, reason)) = self.member.client().fatal_error() {
+        if let Some((code, reason)) = self.member.as_ref().and_then(|member| member.client().fatal_error()) {
             tracing::error!(%code, reason, "the member of the group can't go on and is replaced");
             let lead = self.readers.first().map(|reader| reader.name.clone()).unwrap_or_default();
             let (mut member, watch) = self.cluster.client::<BaseConsumer<_>>(Role::Member, "member")?;
             wake_on_arrival(&mut member, &self.waker);
             member.subscribe(&[&lead]).map_err(ConnectError::options)?;
-            discard(std::mem::replace(&mut self.member, member));
+            discard(self.member.replace(member));
             self.member_watch = watch;
             self.figures.rebuilt += 1;
         }
@@ -261,18 +278,18 @@ impl Intake {
             let _refused_offset =
                 list.add_partition_offset(&reader.name, *partition as i32, Offset::Offset(*next));
         }
-        if list.count() == 0 {
-            return;
-        }
+        let Some(member) = self.member.as_ref().filter(|_| list.count() > 0) else { return };
         let mode = if wait { CommitMode::Sync } else { CommitMode::Async };
-        if let Err(error) = self.member.commit(&list, mode) {
+        if let Err(error) = member.commit(&list, mode) {
             tracing::warn!(%error, "offsets were not committed; the snapshot has them, the next commit repeats them");
         }
     }
 
     /// Leaves the group and lets go of everything, without waiting for it.
     pub fn close(self) {
-        self.member.unsubscribe();
+        if let Some(member) = &self.member {
+            member.unsubscribe();
+        }
         discard((self.member, self.readers));
     }
 

@@ -5,6 +5,7 @@
 //! frame, which repeats how many chunks there were and a CRC over the CRCs of all of them. In a chunk, each key is
 //! written as what it shares with the one before it and the rest: keys of one rule begin alike.
 
+use crate::core::engine::Mark;
 use crate::core::time::Time;
 
 /// The first bytes of every segment.
@@ -33,6 +34,8 @@ pub struct Checkpoint {
     pub positions: Vec<Position>,
     /// The time of each shard, which never runs backward, a restart included.
     pub shard_times: Vec<(u32, Time)>,
+    /// What stands for the rules' states in the records, in the order of the rules.
+    pub rules: Vec<Mark>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,6 +188,16 @@ impl Commit {
             bytes.extend_from_slice(&shard.to_le_bytes());
             bytes.extend_from_slice(&time.as_millis().to_le_bytes());
         }
+        if !self.checkpoint.rules.is_empty() {
+            push_varint(bytes, self.checkpoint.rules.len() as u64);
+        }
+        for mark in &self.checkpoint.rules {
+            push_varint(bytes, mark.name.len() as u64);
+            bytes.extend_from_slice(mark.name.as_bytes());
+            bytes.extend_from_slice(&mark.version.to_le_bytes());
+            bytes.extend_from_slice(&mark.generation.to_le_bytes());
+            bytes.extend_from_slice(&mark.quiet_until.as_millis().to_le_bytes());
+        }
         frame
     }
 
@@ -204,6 +217,17 @@ impl Commit {
         }
         for _ in 0..reader.varint()? {
             checkpoint.shard_times.push((reader.u32()?, Time::from_millis(reader.u64()? as i64)));
+        }
+        // An earlier version wrote none.
+        let rules = if reader.0.is_empty() { 0 } else { reader.varint()? };
+        for _ in 0..rules {
+            let length = usize::try_from(reader.varint()?).ok()?;
+            checkpoint.rules.push(Mark {
+                name: std::str::from_utf8(reader.take(length)?).ok()?.to_owned(),
+                version: reader.u64()?,
+                generation: reader.u64()?,
+                quiet_until: Time::from_millis(reader.u64()? as i64),
+            });
         }
         reader.0.is_empty().then_some(Self { sequence, first_segment, chunks, chain, checkpoint })
     }
@@ -381,6 +405,7 @@ mod tests {
                     newest: Time::MIN,
                 }],
                 shard_times: vec![(7, Time::from_millis(-5))],
+                rules: Vec::new(),
             },
         };
         let mut frame = commit.encode();
@@ -390,6 +415,18 @@ mod tests {
         for end in 0..payload.len() {
             assert_eq!(Commit::decode(&payload[..end]), None, "{end} bytes");
         }
+    }
+
+    #[test]
+    fn a_commit_says_which_state_of_which_rule_its_records_are_of() {
+        let mark =
+            Mark { name: "failing".to_owned(), version: u64::MAX, generation: 3, quiet_until: Time::MAX };
+        let checkpoint = Checkpoint { rules: vec![mark], ..Checkpoint::default() };
+        let commit = Commit { sequence: 1, first_segment: 1, chunks: 0, chain: 0, checkpoint };
+        let mut frame = commit.encode();
+        let payload = frame.seal().0[FRAME_HEADER_BYTES..].to_vec();
+        assert_eq!(Commit::decode(&payload), Some(commit));
+        assert_eq!(Commit::decode(&payload[..payload.len() - 1]), None);
     }
 
     #[test]

@@ -48,7 +48,8 @@ fn start(directory: &Path, compact_when: CompactWhen) -> SnapshotWriter {
 fn checkpoint(number: i64) -> Checkpoint {
     let position =
         Position { topic: "orders".to_owned(), partition: 0, next_offset: number, newest: Time::MIN };
-    Checkpoint { positions: vec![position], shard_times: vec![(0, Time::from_millis(number))] }
+    let shard_times = vec![(0, Time::from_millis(number))];
+    Checkpoint { positions: vec![position], shard_times, ..Checkpoint::default() }
 }
 
 fn write(writer: &mut SnapshotWriter, state: &mut Naive, number: i64) {
