@@ -43,7 +43,7 @@ use crate::edge::kafka::Probe;
 use crate::edge::log;
 use crate::edge::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::settings::Settings;
-use build::Shared;
+use build::{Channels, Shared};
 use effects::{EffectWriter, WAITING_BATCHES};
 use overview::Overview;
 use people::People;
@@ -168,9 +168,9 @@ where
     let mut dispatcher = Dispatcher::new(notice_settings(settings, rules), people.customers());
     let (batches, queue) = mpsc::channel(WAITING_BATCHES);
     let (orders, ordered) = mpsc::channel(1);
+    let channels = Channels { batches, orders: ordered };
     let worker =
-        build::worker(setup, &store, probe, &mut dispatcher, options, batches, shared.clone(), ordered)
-            .await?;
+        build::worker(setup, &store, probe, &mut dispatcher, options, channels, shared.clone()).await?;
     let writer = EffectWriter {
         store: store.clone(),
         dispatcher,

@@ -69,6 +69,13 @@ pub fn probe(settings: &Settings) -> anyhow::Result<Probe> {
     Ok(probe)
 }
 
+/// What goes into the worker and comes out of it.
+pub struct Channels {
+    pub batches: mpsc::Sender<Batch>,
+    /// Rules that are to take over.
+    pub orders: mpsc::Receiver<Order>,
+}
+
 /// Restores the state, finds the places to read from, and joins the group.
 pub async fn worker<S: Store>(
     setup: &Setup,
@@ -76,9 +83,8 @@ pub async fn worker<S: Store>(
     probe: Probe,
     dispatcher: &mut Dispatcher,
     options: RunOptions,
-    batches: mpsc::Sender<Batch>,
+    channels: Channels,
     shared: Shared,
-    orders: mpsc::Receiver<Order>,
 ) -> anyhow::Result<Worker> {
     let Setup { settings, rules, .. } = setup;
     let events = &settings.events;
@@ -170,14 +176,14 @@ pub async fn worker<S: Store>(
         pipeline,
         pulse: Pulse::start(probe, topics).context("cannot start a thread")?,
         snapshot,
-        batches,
+        batches: channels.batches,
         durable: shared.durable,
         waker: shared.waker,
         control: shared.control,
         board: shared.board,
         ends,
         progress: Progress::default(),
-        takeover: Takeover::new(orders, source, known),
+        takeover: Takeover::new(channels.orders, source, known),
     })
 }
 

@@ -187,6 +187,8 @@ impl Aligner {
             input.held.clear(&mut self.spare);
             input.taken = input.next;
             input.at_end = input.stops_here();
+            // Whoever listens may have thought otherwise so far: it is said in any case.
+            input.unread = !input.has_unread();
         }
         self.tell(index, reading);
     }

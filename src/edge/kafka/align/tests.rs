@@ -208,3 +208,12 @@ proptest! {
         prop_assert!(journal.unread.values().all(|unread| !unread));
     }
 }
+
+#[test]
+fn an_input_with_nothing_to_read_before_it_stops_is_said_to_hold_nothing_unread() {
+    let mut input = Input::new(Topic::Logins, 0, 0, 0, Time::MIN);
+    input.stop_at = Some(0);
+    let (mut aligner, mut journal) = (Aligner::new(vec![input], 1_000), Journal::default());
+    aligner.set_active(0, true, &mut journal);
+    assert_eq!(journal.unread, BTreeMap::from([((0, Topic::Logins), false)]), "or time would wait for it");
+}
