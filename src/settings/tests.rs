@@ -352,6 +352,13 @@ fn the_example_holds_every_key_at_its_default() {
     assert_eq!(as_written(EXAMPLE), as_written(""));
 }
 
+/// The whole example, with the secrets that it names in files of this folder.
+fn whole_example_in(folder: &Folder) -> String {
+    let secret = folder.file("secret", "hush, a secret that is long enough");
+    let secret = secret.display().to_string();
+    whole_example().replace("/run/secrets/smtp", &secret).replace("/run/secrets/reload-token", &secret)
+}
+
 /// The example with its examples switched on, and with what they stand for switched off.
 fn whole_example() -> String {
     let mut lines: Vec<String> = Vec::new();
@@ -376,8 +383,7 @@ fn whole_example() -> String {
 #[test]
 fn the_examples_in_the_example_are_right_too() {
     let folder = Folder::new();
-    let secret = folder.file("secret", "hush");
-    let text = whole_example().replace("/run/secrets/smtp", &secret.display().to_string());
+    let text = whole_example_in(&folder);
     let settings = folder.load(&text, &[]).expect("accepted");
     assert!(settings.smtp.is_some() && settings.customers.is_some());
     assert_eq!(settings.events.extra, ["coupon", "campaign"]);
@@ -387,8 +393,7 @@ fn the_examples_in_the_example_are_right_too() {
 #[test]
 fn what_is_shown_can_be_read_again_and_means_the_same() {
     let folder = Folder::new();
-    let secret = folder.file("secret", "hush");
-    let text = whole_example().replace("/run/secrets/smtp", &secret.display().to_string());
+    let text = whole_example_in(&folder);
     let layers = folder.layers(&text, &[]);
     let again = folder.layers(&layers.show(ShowOrigin::No), &[]);
     assert_eq!(again.raw, layers.raw, "{}", layers.show(ShowOrigin::No));
