@@ -11,6 +11,7 @@ mod spanning;
 mod swap;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use std::sync::Arc;
 
@@ -62,6 +63,9 @@ pub struct Engine {
     judged: Scratch,
     symptoms: Vec<Symbol>,
     next_sweep: Time,
+    /// What the detectors have said, by rule, whatever became of it.
+    #[cfg(test)]
+    said: Vec<(u16, Judged)>,
 }
 
 /// The state of rules that span partitions.
@@ -70,7 +74,7 @@ struct Scope {
     incidents: Incidents,
     causes: Vec<Cause>,
     rekeyed: Shard,
-    waiting: Vec<spanning::Rekeyed>,
+    waiting: waiting::Waiting,
     now: Time,
     next_due: Time,
 }
@@ -107,7 +111,7 @@ impl Engine {
             incidents: Incidents::new(Arc::clone(&rules), incident::Reach::Partitions),
             causes: Vec::new(),
             rekeyed: Shard::new(REKEYED, &rules, &plan.reaches),
-            waiting: Vec::new(),
+            waiting: waiting::Waiting::default(),
             now: Time::MIN,
             next_due: Time::MIN,
         };
@@ -124,6 +128,8 @@ impl Engine {
             judged: Vec::new(),
             symptoms: Vec::new(),
             next_sweep: Time::MIN,
+            #[cfg(test)]
+            said: Vec::new(),
         }
     }
 
@@ -225,6 +231,8 @@ impl Engine {
         at: Time,
     ) {
         let judged = &*rule.unexcepted(judged);
+        #[cfg(test)]
+        self.said.extend(judged.iter().map(|judged| (index, *judged)));
         let Some(state) = self.shards.get_mut(shard) else { return };
         let incidents = &mut self.scope.incidents;
         let join = |cause: &Cause, accounts: Vec<Affected>, effects: &mut Vec<Effect>| {

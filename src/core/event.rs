@@ -4,6 +4,7 @@
 //! incident, a ticket and a message to the customer need later.
 
 pub mod decode;
+mod encoding;
 mod facts;
 pub mod faults;
 mod field;

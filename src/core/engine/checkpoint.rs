@@ -1,6 +1,6 @@
 //! The engine's state as keyed records: what a checkpoint writes, what a restart reads.
 
-use super::{Engine, Mark, REKEYED};
+use super::{Engine, Mark, REKEYED, Reach};
 use crate::core::codec::{CorruptState, Reader, Sink, Writer};
 use crate::core::event::Symbol;
 
@@ -29,6 +29,7 @@ enum Part {
     Counter = 3,
     Judge = 4,
     Incident = 5,
+    Waiting = 6,
 }
 
 /// Puts the part, and where it belongs to one rule that rule's name and what stands for its state, before a key.
@@ -94,6 +95,13 @@ impl Engine {
                 with_prefix(&mut key, REKEYED, sink, |sink| judge.drain_changes(sink));
             }
         }
+        self.scope.waiting.drain_changes(&mut |shard, rule, suffix, value| {
+            if let Some(rule) = rules.get(usize::from(rule)) {
+                prefix(&mut key, Part::Waiting, Some(rule));
+                key.extend_from_slice(suffix);
+                sink(Record { shard, key: &key, value });
+            }
+        });
         // The incidents of aggregated rules live beside those of re-keyed ones, under a shard number of their own.
         prefix(&mut key, Part::Incident, None);
         let incidents = &mut self.scope.incidents;
@@ -104,7 +112,8 @@ impl Engine {
     pub fn restore(&mut self, shard: u32, key: &[u8], value: &[u8]) -> Result<Restored, CorruptState> {
         let mut reader = Reader(key);
         let part = reader.byte()?;
-        let of_rule = [Part::Watch, Part::Counter, Part::Judge].iter().any(|known| *known as u8 == part);
+        let of_rule =
+            [Part::Watch, Part::Counter, Part::Judge, Part::Waiting].iter().any(|known| *known as u8 == part);
         let rule = if of_rule {
             let (name, stamp) = (reader.text()?, reader.unsigned()?);
             let found = self.marks.iter().position(|mark| mark.name == name && mark.stamp() == stamp);
@@ -121,6 +130,15 @@ impl Engine {
         if part == Part::Incident as u8 && shard == REKEYED - 1 {
             self.scope.incidents.restore(rest, value)?;
             self.scope.causes = self.scope.incidents.causes();
+            return Ok(Restored::Kept);
+        }
+        if part == Part::Waiting as u8 {
+            let rule = rule.filter(|rule| self.plan.reaches.get(*rule) == Some(&Reach::Rekeyed));
+            let Some(rule) = rule.filter(|_| self.shards.get(shard).is_some()) else {
+                return Ok(Restored::Stale);
+            };
+            let rule = u16::try_from(rule).map_err(|_| CorruptState)?;
+            self.scope.waiting.restore(shard, rule, rest, value)?.symbolize(self.plan.symbols);
             return Ok(Restored::Kept);
         }
         let state = if shard == REKEYED { Some(&mut self.scope.rekeyed) } else { self.shards.get_mut(shard) };

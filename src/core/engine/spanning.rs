@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::waiting::Rekeyed;
 use super::{Engine, take_judgements};
 use crate::core::event::{Event, Facts, Symbol, Topic};
 use crate::core::incident::cover::Cause;
@@ -12,26 +13,13 @@ use crate::core::rule::{Rule, subject_key};
 use crate::core::shard::SILENT_INPUT_BOUND;
 use crate::core::time::Time;
 
-/// An event on its way to the shard of its subject.
-pub(super) struct Rekeyed {
-    pub(super) time: Time,
-    pub(super) shard: u32,
-    pub(super) sequence: u64,
-    pub(super) rule: u16,
-    event: Event<'static>,
-}
-
-/// Re-keyed events that may wait for the slowest partition. Beyond it the oldest are judged at once: in a backlog that
-/// uneven, a finding a little out of order is better than memory without bound.
-const WAITING_BOUND: usize = 200_000;
-
 impl Engine {
     /// Judges the rules that span partitions up to `now`, the time that every shard with unread records has passed.
     pub fn advance_scope(&mut self, now: Time) {
         if now <= self.scope.now || (now < self.scope.next_due && self.scope.waiting.is_empty()) {
             return;
         }
-        self.scope.now = now;
+        let judged_before = std::mem::replace(&mut self.scope.now, now);
         self.feed_rekeyed(now);
         let rules = Arc::clone(&self.rules);
         let mut verdicts = Vec::new();
@@ -42,6 +30,8 @@ impl Engine {
         // them happens in the order of time, and an incident whose time is over between two of them ends between them.
         verdicts.sort_by_key(|(at, ..)| *at);
         for (at, index, judged) in verdicts {
+            // What is judged again is decided now, whenever it was.
+            let at = at.max(judged_before);
             self.advance_incidents(at);
             self.take_aggregate(index, judged, at);
         }
@@ -87,11 +77,16 @@ impl Engine {
     }
 
     fn take_aggregate(&mut self, index: u16, judged: Judged, at: Time) {
+        #[cfg(test)]
+        self.said.push((index, judged));
         let key = Key { rule: index, subject: judged.subject };
         match judged.verdict {
             Verdict::Found { since, evidence } => self.scope_found(key, since, evidence, at),
             Verdict::Joined { into, .. } => self.join_wider(key, Key { rule: index, subject: into }, at),
-            other => self.scope.incidents.judge(key, other, at, &mut self.effects),
+            other => {
+                self.scope.incidents.judge(key, other, at, &mut self.effects);
+                self.gather_opened(at);
+            }
         }
     }
 
@@ -198,7 +193,7 @@ impl Engine {
         for subject in std::mem::take(&mut self.symptoms) {
             let key = Key { rule: index, subject };
             let Some(incident) = self.scope.incidents.get(key) else { continue };
-            if event.time >= incident.started_at && incident.cleared.is_none() {
+            if event.time >= incident.started_at && incident.lapsed().is_none() {
                 let account = affected(Facts::of(event));
                 self.scope.incidents.affect(key, [account], at, &mut self.effects);
             }
@@ -221,35 +216,25 @@ impl Engine {
         if !(starts() && has_subject() || self.plan.endings[usize::from(index)].holds(event) || resolves()) {
             return;
         }
-        let sequence = self.scope.waiting.len() as u64;
-        let event = event.to_owned();
-        self.scope.waiting.push(Rekeyed { time: event.time, shard, sequence, rule: index, event });
-        if self.scope.waiting.len() > WAITING_BOUND {
-            self.scope.waiting.sort_by_key(|waiting| (waiting.time, waiting.shard, waiting.sequence));
-            let middle = self.scope.waiting[WAITING_BOUND / 2].time;
+        if let Some(middle) = self.scope.waiting.push(shard, index, event.to_owned()) {
             self.feed_rekeyed(middle);
         }
     }
 
     fn feed_rekeyed(&mut self, now: Time) {
-        let mut waiting = std::mem::take(&mut self.scope.waiting);
-        waiting.sort_by_key(|waiting| (waiting.time, waiting.shard, waiting.sequence));
-        let ready = waiting.partition_point(|waiting| waiting.time <= now);
-        let rest = waiting.split_off(ready);
         let rules = Arc::clone(&self.rules);
         let mut heard = [Time::MIN; Topic::ALL.len()];
         for shard in self.shards.values_mut() {
             heard.iter_mut().zip(shard.newest()).for_each(|(heard, newest)| *heard = newest.max(*heard));
         }
-        for Rekeyed { rule: index, event, .. } in &waiting {
-            let Some(rule) = rules.rules.get(usize::from(*index)) else { continue };
+        for Rekeyed { rule: index, event, .. } in self.scope.waiting.take(now) {
+            let Some(rule) = rules.rules.get(usize::from(index)) else { continue };
             self.pass_rekeyed(event.time);
             self.scope.rekeyed.take_note_of(heard, event.time);
-            self.observe_rekeyed(*index, rule, event);
+            self.observe_rekeyed(index, rule, &event);
         }
         self.pass_rekeyed(now);
         self.scope.rekeyed.take_note_of(heard, now);
-        self.scope.waiting = rest;
     }
 
     fn observe_rekeyed(&mut self, index: u16, rule: &Rule, event: &Event<'_>) {
@@ -286,6 +271,8 @@ impl Engine {
         event: Option<&Event<'_>>,
         at: Time,
     ) {
+        #[cfg(test)]
+        self.said.extend(judged.iter().map(|judged| (index, *judged)));
         let incidents = &mut self.scope.incidents;
         let join = |cause: &Cause, accounts: Vec<Affected>, effects: &mut Vec<_>| {
             incidents.affect(cause.key, accounts, at, effects);

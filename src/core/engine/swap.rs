@@ -215,25 +215,16 @@ impl Engine {
 
     /// Re-keyed events that wait for the slowest partition go on waiting, for the rule that they concern.
     fn swap_waiting(&mut self, places: &Places, warmed: Option<&mut Self>) {
-        let own = std::mem::take(&mut self.scope.waiting);
-        let own = own.into_iter().filter_map(|mut waiting| {
-            waiting.rule = match places.fates.get(usize::from(waiting.rule))? {
-                Fate::Stays(place) => *place,
-                Fate::Replaced(_) | Fate::Ends(_) => return None,
-            };
-            Some(waiting)
-        });
-        let theirs = warmed.map(|warmed| std::mem::take(&mut warmed.scope.waiting)).unwrap_or_default();
-        let theirs = theirs.into_iter().filter_map(|mut waiting| {
-            waiting.rule = *places.warmed.get(usize::from(waiting.rule))?;
-            places.is_from_history(waiting.rule).then_some(waiting)
-        });
-        let mut all: Vec<_> = own.chain(theirs).collect();
-        all.sort_by_key(|waiting| (waiting.time, waiting.shard, waiting.sequence));
-        for (sequence, waiting) in (0..).zip(&mut all) {
-            waiting.sequence = sequence;
-        }
-        self.scope.waiting = all;
+        let own = |rule: u16| match places.fates.get(usize::from(rule))? {
+            Fate::Stays(place) => Some(*place),
+            Fate::Replaced(_) | Fate::Ends(_) => None,
+        };
+        let their = |rule: u16| {
+            let place = *places.warmed.get(usize::from(rule))?;
+            places.is_from_history(place).then_some(place)
+        };
+        let theirs = warmed.map(|warmed| std::mem::take(&mut warmed.scope.waiting));
+        self.scope.waiting.carry_over(theirs, own, their);
     }
 }
 
