@@ -5,6 +5,7 @@
 //! partitions. How an account's incident joins the one that explains it is in [`cover`].
 
 pub mod cover;
+mod ending;
 pub mod journal;
 mod kinship;
 mod life;
@@ -245,6 +246,7 @@ impl Incidents {
             Verdict::Cleared { at: since, healthy } => incident.clear(rule, since, healthy, at, effects),
             Verdict::Resolved { at: since } => incident.resolve(rule, since, at, effects),
         });
+        self.announce_own(effects);
     }
 
     /// An event that met the rule's `resolve_when` for this subject.

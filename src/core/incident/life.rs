@@ -47,7 +47,7 @@ impl Incident {
             return Outcome::Joined(self.join(rule, cause, at, effects));
         }
         if rule.pending > held && rule.detect.lasts() {
-            self.phase = Phase::Pending { until: at - held + rule.pending };
+            self.pend(rule);
             return Outcome::Pending;
         }
         self.wait_or_open(rule, at)
@@ -60,7 +60,12 @@ impl Incident {
         Outcome::Pending
     }
 
-    fn wait_or_open(&mut self, rule: &Rule, at: Time) -> Outcome {
+    /// It opens once its condition has lasted, by the time of its first finding and not by that of its arrival.
+    pub(super) fn pend(&mut self, rule: &Rule) {
+        self.phase = Phase::Pending { until: self.since + rule.pending };
+    }
+
+    pub(super) fn wait_or_open(&mut self, rule: &Rule, at: Time) -> Outcome {
         if !rule.incident.covered_by.is_empty() && rule.incident.wait > Span::ZERO {
             self.phase = Phase::Waiting { until: at + rule.incident.wait };
             return Outcome::Pending;
@@ -81,14 +86,16 @@ impl Incident {
         match self.phase {
             Phase::Silenced => {
                 self.remember(finding);
-                if self.cleared.is_some_and(|(cleared, _)| finding.since >= cleared) {
-                    self.cleared = None;
-                }
                 self.silenced &= silenced;
                 // What has lasted through a silence need not last again.
                 self.begin(rule, finding.at, finding.since.since(self.since), cause, effects)
             }
-            Phase::Pending { .. } | Phase::Waiting { .. } | Phase::Joined { .. } => {
+            Phase::Pending { .. } => {
+                self.remember(finding);
+                self.pend(rule);
+                Outcome::Fed
+            }
+            Phase::Waiting { .. } | Phase::Joined { .. } => {
                 self.remember(finding);
                 Outcome::Fed
             }
@@ -101,15 +108,15 @@ impl Incident {
             }
             Phase::Open => {
                 self.remember(finding);
-                // A late finding from before the end says nothing about what came after it.
-                if self.cleared.is_some_and(|(cleared, _)| finding.since >= cleared) {
-                    self.cleared = None;
-                }
                 self.arm(rule);
                 Outcome::Fed
             }
-            Phase::Ended { at, .. } if silenced || finding.since <= at => Outcome::Fed,
-            Phase::Ended { .. } => {
+            Phase::Ended { at, .. } if finding.since <= at => {
+                self.remember(finding);
+                Outcome::Fed
+            }
+            Phase::Ended { .. } if silenced => Outcome::Fed,
+            Phase::Ended { at, .. } if finding.since < at + self.cooldown => {
                 self.reopened = true;
                 self.afresh(finding);
                 if let Some(cause) = cause {
@@ -130,7 +137,7 @@ impl Incident {
                 self.unannounced = Some((self.opening_step(), finding.at));
                 Outcome::Opened
             }
-            Phase::Withdrawn { .. } | Phase::Gone => {
+            Phase::Ended { .. } | Phase::Withdrawn { .. } | Phase::Gone => {
                 let subject = std::mem::take(&mut self.subject);
                 let id = super::identity(rule, &subject, finding.since);
                 // Found again at the same moment, it is the same incident, and its numbering goes on.
@@ -183,79 +190,15 @@ impl Incident {
             self.last_finding = finding.since;
             self.evidence = finding.evidence;
         }
-    }
-
-    /// A finding has proved untrue.
-    pub(super) fn withdraw(&mut self, rule: &Rule, since: Time, at: Time, effects: &mut Vec<Effect>) {
-        let Ok(place) = self.findings.binary_search(&since) else { return };
-        self.findings.remove(place);
-        if let Some(first) = self.findings.first().filter(|_| self.settled_findings == 0) {
-            self.since = self.since.max(*first);
-        }
-        if !self.findings.is_empty() || self.settled_findings > 0 {
-            return;
-        }
-        match self.phase {
-            // The trouble has not come back after all; what was told of it before is as true as it was.
-            Phase::Open if self.reopened => self.end(rule, EndReason::Quiet, at, effects),
-            Phase::Open => {
-                self.phase = Phase::Withdrawn { at };
-                self.timer = Some(at + AFTERLIFE);
-                self.step(rule, TicketStep::Withdrawn, at, effects);
-                self.withdraw_proposals(rule, self.id, at, effects);
-                let corrected = rule.notice.as_ref().and_then(|notice| notice.corrected.as_deref());
-                self.tell_those_told(rule, corrected, Stage::Corrected, at, effects);
-            }
-            Phase::Pending { .. } | Phase::Waiting { .. } | Phase::Silenced => self.phase = Phase::Gone,
-            Phase::Joined { id, .. } => {
-                self.withdraw_proposals(rule, id, at, effects);
-                self.phase = Phase::Gone;
-            }
-            Phase::Ended { .. } | Phase::Withdrawn { .. } | Phase::Gone => {}
+        // A late finding from before the end says nothing about what came after it.
+        if self.cleared.is_some_and(|(cleared, _)| finding.since >= cleared) {
+            self.cleared = None;
         }
     }
 
-    /// The condition is false since a moment; the incident ends once that has lasted.
-    pub(super) fn clear(
-        &mut self,
-        rule: &Rule,
-        since: Time,
-        healthy: bool,
-        at: Time,
-        effects: &mut Vec<Effect>,
-    ) {
-        match self.phase {
-            Phase::Pending { .. } => self.phase = Phase::Gone,
-            Phase::Waiting { .. } | Phase::Silenced | Phase::Open => {
-                self.cleared = Some((since, healthy));
-                self.arm(rule);
-                match self.phase {
-                    _ if rule.keep_firing > Span::ZERO => {}
-                    Phase::Silenced => self.phase = Phase::Gone,
-                    Phase::Open => self.end(rule, reason(healthy), at, effects),
-                    _ => {}
-                }
-            }
-            Phase::Joined { .. } | Phase::Ended { .. } | Phase::Withdrawn { .. } | Phase::Gone => {}
-        }
-    }
-
-    /// There is evidence that all is well: what was missing has come, or `resolve_when` was met.
-    pub(super) fn resolve(&mut self, rule: &Rule, event_time: Time, at: Time, effects: &mut Vec<Effect>) {
-        if event_time < self.since {
-            return;
-        }
-        match self.phase {
-            Phase::Pending { .. } | Phase::Silenced => self.phase = Phase::Gone,
-            // The ticket opens and resolves at once; the customer need not be told of what is over.
-            Phase::Waiting { .. } => {
-                self.cleared = Some((event_time, true));
-                self.open(rule, at);
-                self.end(rule, EndReason::Recovered, at, effects);
-            }
-            Phase::Open => self.end(rule, EndReason::Recovered, at, effects),
-            Phase::Joined { .. } | Phase::Ended { .. } | Phase::Withdrawn { .. } | Phase::Gone => {}
-        }
+    /// The end of its condition, unless it was found true after that.
+    pub(crate) fn lapsed(&self) -> Option<(Time, bool)> {
+        self.cleared.filter(|(cleared, _)| *cleared >= self.last_finding)
     }
 
     /// Its timer has run out.
@@ -266,11 +209,11 @@ impl Incident {
             }
             Phase::Waiting { .. } => {
                 self.open(rule, now);
-                if matches!(self.cleared, Some((_, true))) {
+                if matches!(self.lapsed(), Some((_, true))) {
                     self.end(rule, EndReason::Recovered, now, effects);
                 }
             }
-            Phase::Open => match self.cleared {
+            Phase::Open => match self.lapsed() {
                 Some((_, healthy)) => self.end(rule, reason(healthy), now, effects),
                 None => self.end(rule, EndReason::Quiet, now, effects),
             },
@@ -281,7 +224,7 @@ impl Incident {
         }
     }
 
-    fn open(&mut self, rule: &Rule, at: Time) {
+    pub(super) fn open(&mut self, rule: &Rule, at: Time) {
         self.phase = Phase::Open;
         self.silent = self.hushed;
         self.opened_at = at;
@@ -316,7 +259,8 @@ impl Incident {
     pub(super) fn end(&mut self, rule: &Rule, reason: EndReason, at: Time, effects: &mut Vec<Effect>) {
         self.announce(rule, Vec::new(), effects);
         self.phase = Phase::Ended { at, reason };
-        self.timer = Some(at + self.cooldown);
+        // What arrives late may still belong to it, or show that it was never true.
+        self.timer = Some(at + self.cooldown + rule.lateness);
         self.step(rule, TicketStep::Resolved(reason), at, effects);
         if reason == EndReason::Recovered {
             let recovered = rule.notice.as_ref().and_then(|notice| notice.recovered.as_deref());
@@ -326,7 +270,7 @@ impl Incident {
 
     /// Sets the timer of an open incident.
     pub(super) fn arm(&mut self, rule: &Rule) {
-        self.timer = match self.cleared {
+        self.timer = match self.lapsed() {
             Some((since, _)) => Some(since + rule.keep_firing),
             None if rule.detect.lasts() => None,
             None => Some(self.last_finding + rule.incident.close_after),
@@ -413,7 +357,7 @@ impl Incident {
         let Some(symbol) = self.facts.as_ref().map(|facts| Symbol::of(&facts.account_id)) else { return };
         let Some(mut account) = self.affected.get(&symbol).cloned() else { return };
         self.write_affected(rule, &account, at, effects);
-        let over = matches!(self.cleared, Some((_, true)));
+        let over = matches!(self.lapsed(), Some((_, true)));
         if let Some(notice) = rule.notice.as_ref().filter(|_| !account.told && !over && !self.silent) {
             account.told = true;
             self.write_notice(rule, &account, &notice.template, Stage::Opened, at, effects);
@@ -425,7 +369,7 @@ impl Incident {
         }
     }
 
-    fn tell_those_told(
+    pub(super) fn tell_those_told(
         &self,
         rule: &Rule,
         template: Option<&str>,
@@ -486,7 +430,7 @@ impl Incident {
         self.step(rule, step, at, effects);
     }
 
-    fn step(&mut self, rule: &Rule, step: TicketStep, at: Time, effects: &mut Vec<Effect>) {
+    pub(super) fn step(&mut self, rule: &Rule, step: TicketStep, at: Time, effects: &mut Vec<Effect>) {
         self.affected_reported = self.affected_count();
         if self.silent {
             return;
@@ -542,6 +486,6 @@ impl Incident {
     }
 }
 
-const fn reason(healthy: bool) -> EndReason {
+pub(super) const fn reason(healthy: bool) -> EndReason {
     if healthy { EndReason::Recovered } else { EndReason::Quiet }
 }
