@@ -31,7 +31,7 @@ struct Missed {
     keys: Vec<(Time, Symbol)>,
     /// How many of them have not ended.
     open: usize,
-    /// What the messages name: the earliest of those that were open when it was found.
+    /// What the messages name: the earliest of those that are open, else of all. A restart finds the same one.
     facts: Option<Facts>,
     facts_of: Symbol,
 }
@@ -89,7 +89,23 @@ impl OverdueSet {
             *place = Overdue { start, subject, ended, facts: pending.facts };
         }
         self.enter(key, slot);
+        self.name(subject);
         self.left(subject, start)
+    }
+
+    fn name(&mut self, subject: Symbol) {
+        let Self { keys, subjects, .. } = self;
+        let Some(missed) = subjects.get_mut(&subject) else { return };
+        let is_open = |key: &Symbol| keys.get(*key).is_some_and(|overdue| overdue.ended.is_none());
+        let mut known = missed.keys.iter().map(|(_, key)| *key);
+        let first = known.clone().next();
+        let Some(named) = known.find(is_open).or(first).filter(|named| *named != missed.facts_of) else {
+            return;
+        };
+        if let Some(overdue) = keys.get(named) {
+            missed.facts = Facts::decode(&mut Reader(&overdue.facts)).ok();
+            missed.facts_of = named;
+        }
     }
 
     /// Forgets a missed start that proves untrue.
@@ -155,16 +171,7 @@ impl OverdueSet {
         let Some(overdue) = self.keys.at(slot) else { return };
         let empty = Missed { keys: Vec::new(), open: 0, facts: None, facts_of: Symbol::MISSING };
         let missed = self.subjects.entry(overdue.subject).or_insert(empty);
-        let named = missed.keys.iter().find(|(_, other)| *other == missed.facts_of).map(|(start, _)| *start);
-        let is_open = overdue.ended.is_none();
-        if missed.facts.is_none()
-            || missed.open == 0
-            || is_open && named.is_some_and(|named| overdue.start < named)
-        {
-            missed.facts = Facts::decode(&mut Reader(&overdue.facts)).ok();
-            missed.facts_of = key;
-        }
-        missed.open += usize::from(is_open);
+        missed.open += usize::from(overdue.ended.is_none());
         missed.keys.push((overdue.start, key));
         missed.keys.sort_unstable();
     }
@@ -185,6 +192,9 @@ impl OverdueSet {
 fn leave(subjects: &mut BTreeMap<Symbol, Missed>, key: Symbol, overdue: &Overdue) {
     let Some(missed) = subjects.get_mut(&overdue.subject) else { return };
     missed.keys.retain(|(_, other)| *other != key);
+    if missed.facts_of == key {
+        missed.facts_of = Symbol::MISSING;
+    }
     missed.open = missed.open.saturating_sub(usize::from(overdue.ended.is_none()));
     if missed.keys.is_empty() {
         subjects.remove(&overdue.subject);

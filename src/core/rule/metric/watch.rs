@@ -79,11 +79,11 @@ impl MetricWatch {
                 self.samples.take(subject, length(start, end), event, moment, out);
             }
             Step::Earlier { old: (old, old_end), start, end } => {
-                let gone = length(old, old_end);
+                let old = Sample { time: old, value: length(old, old_end) };
+                let new = Sample { time: start, value: length(start, end) };
                 self.samples.amend(subject, start, moment, out, |measure, watched| {
-                    watched.series.drop_one(measure.shape(), Sample { time: old, value: gone });
+                    watched.series.move_back(measure.shape(), old, new);
                 });
-                self.samples.take(subject, length(start, end), event, moment, out);
             }
             Step::Ends { subject, start, old, end } => {
                 let (old, new) = (length(start, old), length(start, end));

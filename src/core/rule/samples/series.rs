@@ -145,8 +145,23 @@ impl Series {
 
     /// Replaces the value of a sample, wherever it is by now.
     pub fn replace(&mut self, shape: &Shape, time: Time, old: Decimal, new: Decimal) {
+        let origin = self.origin;
         if self.drop_one(shape, Sample { time, value: old }) {
             self.insert(shape, Sample { time, value: new });
+            // It may have been the only one.
+            self.origin = origin;
+        }
+    }
+
+    /// Moves a sample to an earlier time, wherever it is by now.
+    pub fn move_back(&mut self, shape: &Shape, old: Sample, new: Sample) {
+        let origin = self.origin;
+        if !self.drop_one(shape, old) {
+            return;
+        }
+        self.insert(shape, new);
+        if origin.since(new.time) < shape.reach {
+            self.origin = origin.min(new.time);
         }
     }
 

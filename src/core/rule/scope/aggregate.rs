@@ -64,6 +64,9 @@ pub struct Aggregate {
     pub limit: usize,
     /// The step at which its first event entered; [`None`] until there is one.
     pub first: Option<i64>,
+    /// What was so before a silence after which it counts as new: its first step and its last. A late event may show that
+    /// there was none.
+    before_silence: Option<(i64, i64)>,
     /// The last step at which anything changes.
     pub last: i64,
     /// The sum of everything up to `folded`.
@@ -100,6 +103,7 @@ impl Aggregate {
             wider: Vec::new(),
             limit: 0,
             first: None,
+            before_silence: None,
             last: evaluated,
             base: Counts::default(),
             folded,
@@ -114,8 +118,8 @@ impl Aggregate {
     }
 
     /// Takes what a shard says of a step, in place of what it said before. Returns whether that changes anything; what is
-    /// final already does not change.
-    pub fn merge(&mut self, shard: u32, partial: Partial<'_>) -> bool {
+    /// final already does not change. After a silence of more than `remembered` steps the subject is as good as new.
+    pub fn merge(&mut self, shard: u32, partial: Partial<'_>, remembered: i64) -> bool {
         let Partial { step, among, of, seen, seen_of, part, .. } = partial;
         if step <= self.folded {
             return false;
@@ -147,11 +151,26 @@ impl Aggregate {
         cell.total.seen = (cell.total.seen + new.seen).saturating_sub(known.seen);
         cell.total.seen_of = (cell.total.seen_of + new.seen_of).saturating_sub(known.seen_of);
         if seen > 0 {
-            self.first = Some(self.first.map_or(step, |first| first.min(step)));
+            self.first = Some(self.first_with(step, remembered));
         }
         self.last = self.last.max(step);
         self.unsaved = true;
         true
+    }
+
+    fn first_with(&mut self, step: i64, remembered: i64) -> i64 {
+        let Some(first) = self.first else { return step };
+        if step > self.last.saturating_add(remembered) {
+            self.before_silence = Some((first, self.last));
+            return step;
+        }
+        match self.before_silence {
+            Some((earlier, last)) if step < first && step <= last.saturating_add(remembered) => {
+                self.before_silence = None;
+                earlier.min(step)
+            }
+            _ => first.min(step),
+        }
     }
 
     /// What the window of a step holds. For a step that is not yet final.
@@ -347,6 +366,10 @@ impl Aggregate {
             }
         }
         writer.signed(self.evaluated);
+        writer.option(self.before_silence, |writer, (first, last)| {
+            writer.signed(first);
+            writer.signed(last);
+        });
         writer.unsigned(self.firing.len() as u64);
         for firing in &self.firing {
             writer.signed(firing.from);
@@ -387,6 +410,7 @@ impl Aggregate {
             aggregate.recent.push_back(Seen { step, among: number(reader)?, of: number(reader)? });
         }
         aggregate.evaluated = reader.signed()?;
+        aggregate.before_silence = reader.option(|reader| Ok((reader.signed()?, reader.signed()?)))?;
         for _ in 0..reader.count()? {
             aggregate.firing.push(Firing { from: reader.signed()?, until: reader.signed()? });
         }

@@ -7,7 +7,7 @@ use crate::core::codec::{CorruptState, Reader, Writer};
 use crate::core::effect::Subject;
 
 /// The first byte of every stored value. A change of the form changes it, and older state is refused rather than misread.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Starts a value in a buffer that is used again and again.
 pub fn start(buffer: &mut Vec<u8>) -> Writer<'_> {

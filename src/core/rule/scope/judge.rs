@@ -169,8 +169,13 @@ impl ScopeJudge {
             }
             self.register(partial.subject, partial.group, fields, partial.step - 1);
         }
+        // What is expected stays so through any silence.
+        let forgotten = match self.expectation {
+            Expectation::Nothing => self.remembered,
+            Expectation::Seen(_) | Expectation::Listed => i64::MAX / 4,
+        };
         let Some(aggregate) = self.subjects.get_mut(&partial.subject) else { return };
-        if !aggregate.merge(shard, partial) {
+        if !aggregate.merge(shard, partial, forgotten) {
             return;
         }
         aggregate.evaluated = aggregate.evaluated.min(partial.step - 1);
@@ -179,8 +184,8 @@ impl ScopeJudge {
             aggregate,
             Some(aggregate.due.map_or(partial.step, |due| due.min(partial.step))),
         );
-        if self.started.is_some_and(|started| partial.step < started) {
-            self.start_at(partial.step);
+        if self.started.is_some_and(|started| partial.step - 1 < started) {
+            self.start_at(partial.step - 1);
         }
     }
 
@@ -263,7 +268,8 @@ impl ScopeJudge {
         self.settled = self.settled.max(self.steps.entry(settled));
         if self.started.is_none() {
             let passed = self.steps.passed(passed);
-            let first = self.agenda.first().map_or(passed, |(step, _)| passed.min(*step));
+            // An event enters what is expected at the step after its time.
+            let first = self.agenda.first().map_or(passed, |(step, _)| passed.min(*step - 1));
             self.start_at(first);
         }
         let mut visited = std::mem::take(&mut self.visited);
@@ -399,7 +405,8 @@ impl ScopeJudge {
             if aggregate.due.is_some() || self.expectation == Expectation::Listed {
                 continue;
             }
-            if aggregate.is_over(settled) {
+            // Whenever it is looked at, it is forgotten only after a silence that makes it new.
+            if aggregate.is_over(settled) && aggregate.last + self.remembered < settled {
                 if aggregate.saved_before {
                     self.removed.push(symbol);
                 }
