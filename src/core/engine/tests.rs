@@ -4,6 +4,9 @@ mod calendars;
 mod covering;
 mod hearing;
 mod kinds;
+mod meanings;
+mod metamorphic;
+mod peers;
 mod proposing;
 mod reconciling;
 mod swapping;
@@ -13,8 +16,8 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::core::effect::{EffectKind, Proposed, TicketStep};
-use crate::core::event::{EventType, Fault, NumberField};
-use crate::core::rule::parse;
+use crate::core::event::{EventType, Fault, NumberField, Place};
+use crate::core::rule::parse::{self, LoadOptions};
 use covering::{COVERED, COVERED_BESIDE, outage};
 
 fn rules(text: &str) -> Arc<RuleSet> {
@@ -45,8 +48,14 @@ fn event(number: usize, second: i64, written: &str) -> Event<'static> {
             event.expires_at = Some(at(value.parse().unwrap()));
             continue;
         }
-        if name == "amount" {
-            event.set_number(NumberField::Amount, value.parse().unwrap());
+        if let Some(field) = NumberField::ALL.into_iter().find(|field| field.as_str() == name) {
+            event.set_number(field, value.parse().unwrap());
+            continue;
+        }
+        if name == "place" {
+            let numbers: Vec<f64> = value.split(',').map(|number| number.parse().unwrap()).collect();
+            event.place =
+                Some(Place { latitude: numbers[0], longitude: numbers[1], accuracy_km: numbers[2] });
             continue;
         }
         let field = TextField::ALL.into_iter().find(|field| field.as_str() == name).unwrap();
