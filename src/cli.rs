@@ -5,6 +5,7 @@
 mod check;
 mod config;
 mod demo;
+mod format;
 mod replay;
 mod run;
 mod schema;

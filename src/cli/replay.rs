@@ -44,7 +44,7 @@ use play::{Onlooker, Play};
 use progress::Progress;
 use source::{Feed, Source};
 
-pub use output::Format;
+use super::format::Format;
 
 /// Run recorded events through the rules and print every effect in the order of decision
 #[derive(Debug, Args)]

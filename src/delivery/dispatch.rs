@@ -142,7 +142,9 @@ impl Dispatcher {
             }
             EffectKind::Affected { .. } | EffectKind::Proposal(_) => None,
             EffectKind::Notice { account_id, stage, template, facts, shadow: true } => {
-                Some(Self::in_the_shadow(effect, account_id, *stage, template, facts))
+                // It is written down and touches nothing else: no limit, and nothing that others tell of the incident.
+                let notice = notice_of(effect, account_id, *stage, template, facts);
+                Some(Decision::Held { reason: HoldReason::Shadow, notice })
             }
             EffectKind::Notice { account_id, stage, template, facts, shadow: false } => {
                 self.decide_notice(effect, account_id, *stage, template, facts)
@@ -185,30 +187,6 @@ impl Dispatcher {
         self.sweep(at);
     }
 
-    /// What a rule in the shadow would say is written down, and touches nothing else: no limit, and nothing that is told of
-    /// the same incident by others.
-    fn in_the_shadow(
-        effect: &Effect,
-        account_id: &CompactString,
-        stage: Stage,
-        template: &CompactString,
-        facts: &Facts,
-    ) -> Decision {
-        let notice = Notice {
-            id: NoticeId::of(effect.incident, account_id, stage),
-            incident: effect.incident,
-            rule: effect.rule.clone(),
-            subject: effect.subject.clone(),
-            account_id: account_id.clone(),
-            stage,
-            template: template.clone(),
-            recipient: Recipient::Customer,
-            at: effect.at,
-            facts: Box::new(facts.clone()),
-        };
-        Decision::Held { reason: HoldReason::Shadow, notice }
-    }
-
     fn decide_notice(
         &mut self,
         effect: &Effect,
@@ -234,16 +212,8 @@ impl Dispatcher {
         }
         let route = self.route(effect.rule.as_str(), account_id, template);
         let notice = Notice {
-            id: NoticeId::of(effect.incident, account_id, stage),
-            incident: effect.incident,
-            rule: effect.rule.clone(),
-            subject: effect.subject.clone(),
-            account_id: account_id.clone(),
-            stage,
-            template: template.clone(),
             recipient: route.as_ref().map_or(Recipient::Customer, |route| route.recipient),
-            at: effect.at,
-            facts: Box::new(facts.clone()),
+            ..notice_of(effect, account_id, stage, template, facts)
         };
         let allowed = route.and_then(|route| {
             match (self.settings.mode, stage, earlier) {
@@ -368,6 +338,28 @@ impl Route {
         }
         let locale = Locale::for_customer(customer.locale.as_deref(), default);
         Ok(Self { recipient: Recipient::Customer, via: Via::Email, locale })
+    }
+}
+
+/// What is to be said, to the customer unless it goes another way.
+fn notice_of(
+    effect: &Effect,
+    account_id: &CompactString,
+    stage: Stage,
+    template: &CompactString,
+    facts: &Facts,
+) -> Notice {
+    Notice {
+        id: NoticeId::of(effect.incident, account_id, stage),
+        incident: effect.incident,
+        rule: effect.rule.clone(),
+        subject: effect.subject.clone(),
+        account_id: account_id.clone(),
+        stage,
+        template: template.clone(),
+        recipient: Recipient::Customer,
+        at: effect.at,
+        facts: Box::new(facts.clone()),
     }
 }
 

@@ -11,8 +11,9 @@ use crate::core::time::{Span, Time};
 
 use super::compare::{Change, Difference, FirstTold, OfRule, Ticket};
 use super::coverage::median;
-use super::output::{Format, subject_json, time_json};
+use super::output::{subject_json, time_json};
 use super::play::Counts;
+use crate::cli::format::Format;
 
 pub(super) fn write(
     difference: &Difference,

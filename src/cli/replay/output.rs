@@ -16,13 +16,7 @@ use crate::delivery::store::Planned;
 use super::by_rule::{self, ByRule};
 use super::coverage::Coverage;
 use super::play::Counts;
-
-/// How effects are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
-    Text,
-    Json,
-}
+use crate::cli::format::Format;
 
 /// Writes effects as they are decided.
 pub(super) struct Printer<W> {

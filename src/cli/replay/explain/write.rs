@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 
 use super::Explanation;
 use super::line::Entry;
-use crate::cli::replay::output::{Format, subject_json, time_json};
+use crate::cli::format::Format;
+use crate::cli::replay::output::{subject_json, time_json};
 use crate::cli::replay::play::Counts;
 use crate::cli::timeline::flush;
 
