@@ -4,9 +4,10 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
+use crate::core::effect::IncidentId;
 use crate::core::engine::{self, Engine};
 use crate::core::incident::KnownIncident;
-use crate::core::rule::RuleSet;
+use crate::core::rule::{OnRemove, RuleSet, RuleState};
 use crate::core::time::{Span, Time};
 use crate::delivery::dispatch::Dispatcher;
 use crate::delivery::store::{Store, StoredIncident};
@@ -47,11 +48,22 @@ pub async fn known<S: Store>(
     engine: &mut Engine,
     dispatcher: &mut Dispatcher,
 ) -> anyhow::Result<Vec<KnownIncident>> {
-    let times = checkpoint.into_iter().flat_map(|checkpoint| &checkpoint.shard_times);
-    let earliest = times.map(|(_, time)| *time).min().unwrap_or(Time::MIN);
+    let times = checkpoint.into_iter().flat_map(|checkpoint| &checkpoint.shard_times).map(|(_, time)| *time);
+    let earliest = times.clone().min().unwrap_or(Time::MIN);
     let memory = rules.rules.iter().map(|rule| rule.incident.cooldown_max + rule.lateness).max();
     let ended_after = earliest - memory.unwrap_or(Span::ZERO);
-    let incidents = store.known_incidents(ended_after).await.context("cannot read the incidents")?;
+    let mut incidents = store.known_incidents(ended_after).await.context("cannot read the incidents")?;
+    let ruleless: Vec<IncidentId> = incidents
+        .iter()
+        .filter(|incident| is_to_end(incident, rules, checkpoint))
+        .map(|incident| incident.id)
+        .collect();
+    if !ruleless.is_empty() {
+        let newest = times.max().unwrap_or(Time::MIN);
+        let ended = store.end_without_rule(&ruleless, newest).await.context("cannot end incidents")?;
+        tracing::info!(incidents = ended, "incidents are over whose rules have gone since the last run");
+        incidents = store.known_incidents(ended_after).await.context("cannot read the incidents")?;
+    }
     let known: Vec<KnownIncident> = incidents.into_iter().map(known_incident).collect();
     for incident in &known {
         engine.adopt(incident);
@@ -59,6 +71,20 @@ pub async fn known<S: Store>(
     let notices = store.known_notices(ended_after).await.context("cannot read the messages")?;
     dispatcher.restore(notices);
     Ok(known)
+}
+
+/// Whether an open incident has lost its rule since the last run, and nobody has asked to keep it.
+fn is_to_end(incident: &StoredIncident, rules: &RuleSet, checkpoint: Option<&Checkpoint>) -> bool {
+    let on_remove = match rules.find(&incident.rule) {
+        Some(rule) if rule.state != RuleState::Paused => return false,
+        // It is paused, and its own text says what that means for what is open.
+        Some(rule) => rule.incident.on_remove,
+        None => {
+            let mut marks = checkpoint.into_iter().flat_map(|checkpoint| &checkpoint.rules);
+            marks.find(|mark| mark.name == incident.rule).map(|mark| mark.on_remove).unwrap_or_default()
+        }
+    };
+    incident.ended_at.is_none() && on_remove == OnRemove::Resolve
 }
 
 fn known_incident(stored: StoredIncident) -> KnownIncident {

@@ -341,6 +341,13 @@ pub trait Store: OutboxStore {
         ended_after: Time,
     ) -> impl Future<Output = Result<Vec<StoredIncident>, StoreError>> + Send;
 
+    /// Ends those of these incidents that are still open, since their rules are gone; says how many.
+    fn end_without_rule(
+        &self,
+        incidents: &[IncidentId],
+        at: Time,
+    ) -> impl Future<Output = Result<u64, StoreError>> + Send;
+
     /// The messages to customers about those incidents.
     fn known_notices(
         &self,

@@ -240,3 +240,119 @@ fn two_rule_sets_swap_under_load_and_nothing_is_skipped_or_counted_twice() {
         assert!(later(after).iter().filter(began_before).count() > 5, "too easy: {rule}");
     }
 }
+
+/// A ticket for each account that has failed so often within an hour.
+fn failing(name: &str, at_least: u32) -> String {
+    REPEATED
+        .replace("repeated", name)
+        .replace("at_least: 3", &format!("at_least: {at_least}"))
+        .replace("window: 20m", "window: 1h")
+}
+
+fn fail(orders: &str, time: &Timeline, failures: &[(i64, i64)]) {
+    let failure = |(second, account): &(i64, i64)| {
+        time.topup_failed(*second, &format!("o{second}"), &format!("a{account}"), "alipay", "CHANNEL_TIMEOUT")
+    };
+    broker::produce(orders, failures.iter().map(failure));
+}
+
+/// So many rules are at work, none of them still waiting for its history, and so many records are read.
+fn is_at_work(place: &Place, rules: u64, records: u64) -> Result<(), String> {
+    let status = status(place)?;
+    let warming = status["rules"]["warming"].as_array().map_or(0, Vec::len);
+    let seen = (status["rules"]["active"].as_u64(), warming, status["records"].as_u64());
+    when(seen == (Some(rules), 0, Some(records)), seen).map(|_| ())
+}
+
+#[test]
+fn other_files_or_a_signal_change_the_rules_and_what_is_wrong_changes_nothing() {
+    for (way, watch) in [("other files", true), ("a signal", false)] {
+        let mailbox = Mailbox::open();
+        let (orders, logins) = topics(2);
+        let time = Timeline::recent();
+        let mut place = Place::new(&orders, &logins, &mailbox);
+        place.set("rules", &format!("watch = {watch}"));
+        place.add_rule("first", &failing("first", 2));
+        let mut daemon = place.run();
+        fail(&orders, &time, &[(0, 0)]);
+        until("the first failure", || is_at_work(&place, 1, 1));
+        let announce = || {
+            if !watch {
+                daemon.signal("-HUP");
+            }
+        };
+
+        place.add_rule("second", &failing("second", 2));
+        announce();
+        until(&format!("{way} to bring another rule"), || is_at_work(&place, 2, 1));
+        fail(&orders, &time, &[(10, 0)]);
+        let found = || [tickets(&place, "first"), tickets(&place, "second")];
+        let both = BTreeSet::from([0]);
+        until("both rules to find what began before", || {
+            when(found() == [both.clone(), both.clone()], found())
+        });
+
+        place.add_rule("wrong", "name: wrong\ntopics: orders\ndetect: { kind: nonsense }\n");
+        announce();
+        until(&format!("{way} to be refused"), || {
+            let reload = status(&place)?["reload"].clone();
+            when(reload["failed"] == 1 && reload["error"].to_string().contains("wrong.yaml:3"), reload)
+        });
+        until("the rules to be as before", || is_at_work(&place, 2, 2));
+        assert!(daemon.stop().success());
+    }
+}
+
+#[test]
+fn rules_that_change_while_the_daemon_is_down_are_filled_and_those_that_go_end_their_tickets() {
+    let mailbox = Mailbox::open();
+    let (orders, logins) = topics(2);
+    let time = Timeline::recent();
+    let place = Place::new(&orders, &logins, &mailbox);
+    let kept = failing("kept", 1).replace("incident: {", "incident: { on_remove: keep,");
+    let rules = [("gone", failing("gone", 1)), ("kept", kept), ("paused", failing("paused", 1))];
+    for (name, text) in
+        rules.into_iter().chain([("stays", failing("stays", 2)), ("changed", failing("changed", 9))])
+    {
+        place.add_rule(name, &text);
+    }
+    let mut daemon = place.run();
+    fail(&orders, &time, &[(0, 0), (1, 0), (2, 1)]);
+    until("three failures", || is_at_work(&place, 5, 3));
+    let (one, both) = (BTreeSet::from([0]), BTreeSet::from([0, 1]));
+    let of = |names: [&str; 5]| names.map(|name| tickets(&place, name));
+    let all = ["gone", "kept", "paused", "stays", "changed"];
+    let first = [both.clone(), both.clone(), both.clone(), one, BTreeSet::new()];
+    until("their tickets", || when(of(all) == first, of(all)));
+    assert!(daemon.stop().success());
+
+    for gone in ["gone", "kept"] {
+        std::fs::remove_file(place.path("rules").join(format!("{gone}.yaml"))).unwrap();
+    }
+    place.add_rule("paused", &format!("state: paused\n{}", failing("paused", 1).trim_start()));
+    place.add_rule("changed", &failing("changed", 2));
+    let mut daemon = place.run();
+    until("the rules to be filled", || is_at_work(&place, 2, 0));
+    fail(&orders, &time, &[(3, 1)]);
+    // That the first account had failed twice was so before: nobody hears of it.
+    let second = [both.clone(), both.clone(), both.clone(), both, BTreeSet::from([1])];
+    until("the second account's ticket", || when(of(all) == second, of(all)));
+    assert!(daemon.stop().success());
+    let states = |rule: &str| {
+        let query = format!(
+            "SELECT DISTINCT t.state || coalesce(' ' || t.reason, '') FROM tickets t JOIN incidents i ON i.id = t.id
+             WHERE i.rule = '{rule}'"
+        );
+        store::rows(&place.path("forewarn.db"), &query).unwrap()
+    };
+    assert_eq!(
+        all.map(states),
+        [
+            vec!["resolved rule_changed"],
+            vec!["open"],
+            vec!["resolved rule_changed"],
+            vec!["open"],
+            vec!["open"]
+        ]
+    );
+}

@@ -11,7 +11,7 @@ use crate::core::incident::succession::{Fate, Succession};
 use crate::core::rule::scope::counter::ScopeCounter;
 use crate::core::rule::scope::judge::ScopeJudge;
 use crate::core::rule::table::Watch;
-use crate::core::rule::{Rule, RuleSet, watch_for};
+use crate::core::rule::{OnRemove, Rule, RuleSet, watch_for};
 use crate::core::shard::{REKEYED, Reach, Shard};
 use crate::core::time::{Span, Time};
 
@@ -24,11 +24,19 @@ pub struct Mark {
     pub generation: u64,
     /// What its conditions find before this time opens silently. [`Time::MAX`]: it still has to be filled.
     pub quiet_until: Time,
+    /// What becomes of its open incidents when it is taken away.
+    pub on_remove: OnRemove,
 }
 
 impl Mark {
     pub(super) fn new(rule: &Rule, generation: u64, quiet_until: Time) -> Self {
-        Self { name: rule.name.clone(), version: rule.version, generation, quiet_until }
+        Self {
+            name: rule.name.clone(),
+            version: rule.version,
+            generation,
+            quiet_until,
+            on_remove: rule.incident.on_remove,
+        }
     }
 
     pub fn is_filled(&self) -> bool {

@@ -6,6 +6,7 @@
 //! written as what it shares with the one before it and the rest: keys of one rule begin alike.
 
 use crate::core::engine::Mark;
+use crate::core::rule::OnRemove;
 use crate::core::time::Time;
 
 /// The first bytes of every segment.
@@ -198,6 +199,10 @@ impl Commit {
             bytes.extend_from_slice(&mark.generation.to_le_bytes());
             bytes.extend_from_slice(&mark.quiet_until.as_millis().to_le_bytes());
         }
+        let kept = (0..).zip(&self.checkpoint.rules).filter(|(_, mark)| mark.on_remove == OnRemove::Keep);
+        for (place, _) in kept {
+            push_varint(bytes, place);
+        }
         frame
     }
 
@@ -227,9 +232,15 @@ impl Commit {
                 version: reader.u64()?,
                 generation: reader.u64()?,
                 quiet_until: Time::from_millis(reader.u64()? as i64),
+                on_remove: OnRemove::Resolve,
             });
         }
-        reader.0.is_empty().then_some(Self { sequence, first_segment, chunks, chain, checkpoint })
+        // An earlier version wrote none of these either.
+        while !reader.0.is_empty() {
+            let place = usize::try_from(reader.varint()?).ok()?;
+            checkpoint.rules.get_mut(place)?.on_remove = OnRemove::Keep;
+        }
+        Some(Self { sequence, first_segment, chunks, chain, checkpoint })
     }
 }
 
@@ -419,14 +430,22 @@ mod tests {
 
     #[test]
     fn a_commit_says_which_state_of_which_rule_its_records_are_of() {
-        let mark =
-            Mark { name: "failing".to_owned(), version: u64::MAX, generation: 3, quiet_until: Time::MAX };
-        let checkpoint = Checkpoint { rules: vec![mark], ..Checkpoint::default() };
-        let commit = Commit { sequence: 1, first_segment: 1, chunks: 0, chain: 0, checkpoint };
-        let mut frame = commit.encode();
-        let payload = frame.seal().0[FRAME_HEADER_BYTES..].to_vec();
-        assert_eq!(Commit::decode(&payload), Some(commit));
-        assert_eq!(Commit::decode(&payload[..payload.len() - 1]), None);
+        let mark = |on_remove| Mark {
+            name: "failing".to_owned(),
+            version: u64::MAX,
+            generation: 3,
+            quiet_until: Time::MAX,
+            on_remove,
+        };
+        for fates in [vec![OnRemove::Resolve], vec![OnRemove::Keep, OnRemove::Resolve, OnRemove::Keep]] {
+            let rules = fates.into_iter().map(mark).collect();
+            let checkpoint = Checkpoint { rules, ..Checkpoint::default() };
+            let commit = Commit { sequence: 1, first_segment: 1, chunks: 0, chain: 0, checkpoint };
+            let mut frame = commit.encode();
+            let payload = frame.seal().0[FRAME_HEADER_BYTES..].to_vec();
+            assert_eq!(Commit::decode(&payload), Some(commit.clone()));
+            assert_ne!(Commit::decode(&payload[..payload.len() - 1]), Some(commit));
+        }
     }
 
     #[test]

@@ -441,6 +441,30 @@ pub async fn a_restart_knows_what_is_open_or_ended_lately(store: impl Store) {
     assert_eq!(accounts, [("a2", None)]);
 }
 
+pub async fn incidents_whose_rule_is_gone_end_and_nobody_hears_of_it(store: impl Store) {
+    let effects = [
+        opened(1),
+        notice(1, "a1", Stage::Opened, 1),
+        about(opened(2), "wechat"),
+        about(opened(3), "unionpay"),
+        about(resolved(3, 2, 5), "unionpay"),
+    ];
+    write(&store, effects).await;
+    let ids = [IncidentId(1), IncidentId(3), IncidentId(4)];
+    assert_eq!(store.end_without_rule(&ids, at(9)).await.expect("ended"), 1);
+    assert_eq!(store.end_without_rule(&ids, at(12)).await.expect("asked"), 0, "once is enough");
+    assert_eq!(state(&store, 1).await, ("resolved".to_owned(), Some("rule_changed".to_owned())));
+    assert_eq!(state(&store, 2).await, ("open".to_owned(), None));
+    assert_eq!(state(&store, 3).await.1.as_deref(), Some("recovered"), "it had ended before");
+    let ticket = detail(&store, 1).await;
+    assert_eq!((ticket.ticket.ended_at, ticket.ticket.revision), (Some(at(9)), 2));
+    assert_eq!(ticket.steps.last().map(|step| step.step.as_str()), Some("resolved"));
+    assert!(send(&store, 10).await.iter().all(|name| !name.contains("a1")), "what waited is cancelled");
+    // The rule is back, and finds it again.
+    write(&store, [step(1, 3, TicketStep::Reopened, 20)]).await;
+    assert_eq!(state(&store, 1).await.0, "open");
+}
+
 pub async fn the_outbox_shows_its_depth_and_age(store: impl Store) {
     assert_eq!(store.figures().await.expect("read").outbox_oldest, None);
     write(&store, [opened(1), notice(1, "a1", Stage::Opened, 7)]).await;

@@ -262,6 +262,14 @@ impl Store for SqliteStore {
         known::incidents(&self.readers, ended_after).await.map_err(classify)
     }
 
+    async fn end_without_rule(&self, incidents: &[IncidentId], at: Time) -> Result<u64, StoreError> {
+        let incidents = incidents.to_vec();
+        self.write(move |connection| {
+            Box::pin(async move { tickets::end_without_rule(connection, &incidents, at).await })
+        })
+        .await
+    }
+
     async fn known_notices(&self, ended_after: Time) -> Result<Vec<KnownNotice>, StoreError> {
         known::notices(&self.readers, ended_after).await.map_err(classify)
     }

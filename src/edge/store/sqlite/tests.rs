@@ -53,6 +53,7 @@ contract!(
     a_held_message_is_not_released_by_a_reopening,
     staff_see_find_and_act_on_tickets,
     a_restart_knows_what_is_open_or_ended_lately,
+    incidents_whose_rule_is_gone_end_and_nobody_hears_of_it,
     the_outbox_shows_its_depth_and_age,
     a_claimed_message_carries_what_it_needs,
     what_is_in_the_shadow_is_kept_apart_and_nobody_gets_it,

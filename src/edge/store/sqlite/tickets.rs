@@ -3,7 +3,7 @@
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{Row as _, SqliteConnection};
 
-use crate::core::effect::IncidentId;
+use crate::core::effect::{EndReason, IncidentId, TicketStep};
 use crate::core::time::Time;
 use crate::delivery::notice::NoticeId;
 use crate::delivery::store::{
@@ -11,7 +11,7 @@ use crate::delivery::store::{
 };
 use crate::edge::store::encode;
 use crate::edge::store::sqlite::rows::time;
-use crate::edge::store::sqlite::{apply, known, proposals};
+use crate::edge::store::sqlite::{apply, known, life, proposals};
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
@@ -224,4 +224,35 @@ pub async fn close(
     apply::add_step(connection, &id, None, at.as_millis(), actor, "closed", note).await?;
     apply::cancel_untold(connection, &id).await?;
     Ok(ActionResult::Done)
+}
+
+/// As the engine does it when a rule goes while it runs.
+pub async fn end_without_rule(
+    connection: &mut SqliteConnection,
+    incidents: &[IncidentId],
+    at: Time,
+) -> Result<u64> {
+    let (step, mut ended) = (TicketStep::Resolved(EndReason::RuleChanged), 0);
+    for id in incidents.iter().map(IncidentId::to_string) {
+        let revision: Option<i64> = sqlx::query_scalar(
+            "UPDATE incidents SET ended_at = max(?2, opened_at), revision = revision + 1
+             WHERE id = ?1 AND ended_at IS NULL RETURNING revision",
+        )
+        .bind(&id)
+        .bind(at.as_millis())
+        .fetch_optional(&mut *connection)
+        .await?;
+        let Some(revision) = revision.and_then(|revision| u32::try_from(revision).ok()) else { continue };
+        sqlx::query("UPDATE tickets SET state = 'resolved', reason = ?2 WHERE id = ?1")
+            .bind(&id)
+            .bind(EndReason::RuleChanged.as_str())
+            .execute(&mut *connection)
+            .await?;
+        let (name, detail) = (life::name(step), life::detail(step));
+        let at = at.as_millis();
+        apply::add_step(connection, &id, Some(revision), at, "forewarn", name, detail.as_deref()).await?;
+        apply::cancel_untold(connection, &id).await?;
+        ended += 1;
+    }
+    Ok(ended)
 }
