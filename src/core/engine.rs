@@ -234,11 +234,13 @@ impl Engine {
         #[cfg(test)]
         self.said.extend(judged.iter().map(|judged| (index, *judged)));
         let Some(state) = self.shards.get_mut(shard) else { return };
-        let incidents = &mut self.scope.incidents;
+        let Scope { incidents, rekeyed, causes, .. } = &mut self.scope;
         let join = |cause: &Cause, accounts: Vec<Affected>, effects: &mut Vec<Effect>| {
-            incidents.affect(cause.key, accounts, at, effects);
+            let holder =
+                if incidents.get(cause.key).is_some() { &mut *incidents } else { &mut rekeyed.incidents };
+            holder.affect(cause.key, accounts, at, effects);
         };
-        take_judgements(state, index, rule, judged, event, at, &self.scope.causes, &mut self.effects, join);
+        take_judgements(state, index, rule, judged, event, at, causes, &mut self.effects, join);
         if let Some(due) = state.incidents.next_due() {
             state.next_due = state.next_due.min(due);
         }

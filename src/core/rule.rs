@@ -103,6 +103,11 @@ impl Rule {
         self.except.iter().any(|calendar| calendar.holds(since))
     }
 
+    /// Whether `for` has a meaning: something can show, before the ticket opens, that it need not.
+    pub fn pends(&self) -> bool {
+        self.detect.lasts() || self.incident.resolve_when.is_some()
+    }
+
     /// Event types that the rule must see at all, for any of its roles.
     pub fn types(&self) -> TypeSet {
         let mut types = self.topics.and(self.filter.types()).and(self.detect.types());

@@ -129,7 +129,7 @@ impl Engine {
         }
         if part == Part::Incident as u8 && shard == REKEYED - 1 {
             self.scope.incidents.restore(rest, value)?;
-            self.scope.causes = self.scope.incidents.causes();
+            self.scope.causes = self.scope.known_causes();
             return Ok(Restored::Kept);
         }
         if part == Part::Waiting as u8 {
@@ -158,6 +158,9 @@ impl Engine {
             _ => return Err(CorruptState),
         };
         state.reschedule();
+        if part == Part::Incident as u8 && shard == REKEYED {
+            self.scope.causes = self.scope.known_causes();
+        }
         kept(restored)
     }
 }

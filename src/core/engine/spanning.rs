@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::waiting::Rekeyed;
-use super::{Engine, take_judgements};
+use super::{Engine, Scope, take_judgements};
 use crate::core::event::{Event, Facts, Symbol, Topic};
 use crate::core::incident::cover::Cause;
 use crate::core::incident::{Affected, Finding, Key, Offered};
@@ -130,6 +130,10 @@ impl Engine {
     /// An incident that spans partitions has opened: every shard answers with the accounts that met its symptom, and the
     /// accounts' own incidents that it explains join it. The ticket that opens then says how many it touches.
     fn gather(&mut self, key: Key, at: Time) {
+        if self.scope.incidents.get(key).is_none() {
+            self.gather_rekeyed(key, at);
+            return;
+        }
         let Some(started_at) = self.scope.incidents.get(key).map(|incident| incident.started_at) else {
             return;
         };
@@ -158,6 +162,20 @@ impl Engine {
         }
     }
 
+    /// The same for an incident whose events were re-keyed. Who met its symptom only it knows; what it explains joins it.
+    fn gather_rekeyed(&mut self, key: Key, at: Time) {
+        let Some(cause) = self.scope.rekeyed.incidents.cause(key) else { return };
+        let mut joining = Vec::new();
+        let mut met = Vec::new();
+        for shard in self.shards.values_mut() {
+            for explained in shard.incidents.explained_by(&cause) {
+                met.extend(shard.incidents.join(explained, &cause, at, &mut joining));
+            }
+        }
+        self.scope.rekeyed.incidents.affect(key, met, at, &mut self.effects);
+        self.effects.append(&mut joining);
+    }
+
     /// A wider slice explains a narrower one: its incident merges into the wider one, customers and all.
     fn join_wider(&mut self, narrow: Key, wide: Key, at: Time) {
         let Some(cause) = self.scope.incidents.cause(wide) else { return };
@@ -167,7 +185,7 @@ impl Engine {
 
     /// Brings the list of open causes up to date; what had joined one that is over is let go.
     fn refresh_causes(&mut self, now: Time) {
-        let causes = self.scope.incidents.causes();
+        let causes = self.scope.known_causes();
         let known = std::mem::replace(&mut self.scope.causes, causes);
         let is_new = |cause: &&Cause| known.iter().all(|known| known.key != cause.key);
         let fresh: Vec<Key> = self.scope.causes.iter().filter(is_new).map(|cause| cause.key).collect();
@@ -273,13 +291,21 @@ impl Engine {
     ) {
         #[cfg(test)]
         self.said.extend(judged.iter().map(|judged| (index, *judged)));
-        let incidents = &mut self.scope.incidents;
+        let Scope { incidents, rekeyed, causes, .. } = &mut self.scope;
+        // What joins another incident of this kind is written down once this is done with.
+        let mut beside = Vec::new();
         let join = |cause: &Cause, accounts: Vec<Affected>, effects: &mut Vec<_>| {
-            incidents.affect(cause.key, accounts, at, effects);
+            if incidents.get(cause.key).is_some() {
+                incidents.affect(cause.key, accounts, at, effects);
+            } else {
+                beside.push((cause.key, accounts));
+            }
         };
-        let (state, causes) = (&mut self.scope.rekeyed, &self.scope.causes);
         let judged = rule.unexcepted(judged);
-        take_judgements(state, index, rule, &judged, event, at, causes, &mut self.effects, join);
+        take_judgements(rekeyed, index, rule, &judged, event, at, causes, &mut self.effects, join);
+        for (key, accounts) in beside {
+            rekeyed.incidents.affect(key, accounts, at, &mut self.effects);
+        }
     }
 
     fn pass_rekeyed(&mut self, now: Time) {
@@ -304,6 +330,16 @@ impl Engine {
             self.scope.rekeyed.reschedule();
         }
         self.scope.rekeyed.now = self.scope.rekeyed.now.max(now);
+    }
+}
+
+impl Scope {
+    /// The open incidents that span partitions, however their events came together.
+    pub(super) fn known_causes(&self) -> Vec<Cause> {
+        let mut causes = self.incidents.causes();
+        causes.append(&mut self.rekeyed.incidents.causes());
+        causes.sort_by_key(|cause| cause.key);
+        causes
     }
 }
 

@@ -157,7 +157,7 @@ impl Engine {
             rules.rules.get(place).filter(|_| aggregated).and_then(ScopeJudge::new)
         });
         self.swap_waiting(&places, warmed.as_deref_mut());
-        self.scope.causes = self.scope.incidents.causes();
+        self.scope.causes = self.scope.known_causes();
         self.scope.next_due = Time::MIN;
         self.rules = Arc::clone(&rules);
         self.lent = Some(rules);

@@ -46,7 +46,7 @@ impl Incident {
         if let Some(cause) = cause {
             return Outcome::Joined(self.join(rule, cause, at, effects));
         }
-        if rule.pending > held && rule.detect.lasts() {
+        if rule.pending > held && rule.pends() {
             self.pend(rule);
             return Outcome::Pending;
         }
@@ -358,7 +358,10 @@ impl Incident {
         let Some(mut account) = self.affected.get(&symbol).cloned() else { return };
         self.write_affected(rule, &account, at, effects);
         let over = matches!(self.lapsed(), Some((_, true)));
-        if let Some(notice) = rule.notice.as_ref().filter(|_| !account.told && !over && !self.silent) {
+        // Where those are told whose own incident joins, the account of the event that tipped the scales need not be one.
+        let is_meant = |to| to != Audience::Joined || account.joined;
+        let notice = rule.notice.as_ref().filter(|notice| is_meant(notice.to));
+        if let Some(notice) = notice.filter(|_| !account.told && !over && !self.silent) {
             account.told = true;
             self.write_notice(rule, &account, &notice.template, Stage::Opened, at, effects);
             self.affected.insert(symbol, account);
