@@ -9,12 +9,14 @@ pub mod arrival;
 pub mod complaints;
 pub mod customers;
 pub mod dice;
+pub mod goods;
 pub mod logins;
 pub mod look_alikes;
 pub mod market;
 pub mod orders;
 pub mod places;
 pub mod plain;
+pub mod plan;
 pub mod record;
 pub mod scene;
 pub mod score;
@@ -32,7 +34,7 @@ pub struct Settings {
     pub start: Time,
     pub length: Span,
     pub accounts: u32,
-    /// Nothing is planted; everything that merely looks like trouble is still there.
+    /// Nothing is planted but hiccups; everything that merely looks like trouble is still there.
     pub clean: bool,
 }
 

@@ -17,8 +17,12 @@ pub enum Grievance {
     Payment,
     /// Paid and not delivered, at this supplier; delivered after all at the given time.
     Delivery { supplier: u8, delivered: Option<Time> },
+    /// A key that cannot be redeemed.
+    DeadKey,
     /// Somebody else was in the account.
     Intrusion,
+    /// Somebody else has looked into the account and left it as it was.
+    Visit,
 }
 
 impl Scene<'_> {
@@ -29,7 +33,10 @@ impl Scene<'_> {
             Grievance::Delivery { supplier, .. } => {
                 (supplier_at(supplier).patience, 1_800.0, 0.8, 0.5, "not_delivered")
             }
+            Grievance::DeadKey => (240.0, 2_400.0, 0.9, 0.55, "card_invalid"),
             Grievance::Intrusion => (600.0, 6_000.0, 0.9, 0.6, "account_security"),
+            // Few look at the list of their logins.
+            Grievance::Visit => (1_800.0, 14_000.0, 0.9, 0.15, "account_security"),
         };
         if self.account.tier != Tier::Individual {
             probability *= 1.4;

@@ -5,16 +5,26 @@ use crate::core::time::{Span, Time};
 
 use super::accounts::Whereabouts;
 use super::complaints::Grievance;
-use super::market::{NO_CODE, PASSWORD_CODE};
+use super::dice::span_of_seconds;
+use super::market::{NO_CODE, PASSWORD_CODE, PLATFORM_CODE};
 use super::places::{CITIES_AT_HOME, Network, broadband_address, carrier_address, foreign_address};
 use super::record::{Body, INTRUDER_DEVICE, Login, SHARED_DEVICE};
 use super::scene::{SLOT, Scene};
-use super::trouble::{Planted, Trouble};
+use super::trouble::{Attempt, Planted, Trouble};
 
 /// Device number of the family's tablet at home.
 const TABLET: u16 = 6;
 /// So many of its own logins an account has shown before an intruder is planted.
 pub const KNOWN_AFTER: u32 = 5;
+
+/// What is changed by those who mean to keep an account to themselves, honest or not.
+const CHANGES: [EventType; 5] = [
+    EventType::AccountPasswordChanged,
+    EventType::AccountPasswordChanged,
+    EventType::AccountContactChanged,
+    EventType::AccountPayeeChanged,
+    EventType::AccountMfaReset,
+];
 
 impl Scene<'_> {
     pub fn log_in(&mut self, slot: Time) {
@@ -32,20 +42,79 @@ impl Scene<'_> {
             let Whereabouts::At(city) = self.account.whereabouts(moment) else { continue };
             let login = self.honest(city, moment);
             let login = self.behind_vpn(login);
-            let mut now = moment;
-            for _ in 0..self.wrong_passwords() {
-                let failed = Login { error: PASSWORD_CODE, ..login.clone() };
-                self.tell(now, EventType::LoginFailed, Body::Login(failed));
-                now += self.dice.seconds(4.0, 40.0);
+            let mistakes = self.wrong_passwords();
+            self.succeed_after(mistakes, moment, login);
+        }
+        self.log_in_at_the_office(slot);
+        for moment in look_alikes.own_changes.get(&self.account.id).into_iter().flatten() {
+            if slot <= *moment && *moment < slot + SLOT {
+                self.change_own(*moment);
             }
-            self.succeed(now, login);
         }
         let planted: Vec<(usize, Planted)> =
             self.plan.of_account(self.account.id, slot, slot + SLOT).collect();
         for (problem, planted) in planted {
-            if let Trouble::Intrusion { city, fast, hosting, .. } = planted.trouble {
-                self.intrude(problem, planted.from, city, fast, hosting);
+            match planted.trouble {
+                Trouble::Intrusion { city, fast, hosting, .. } => {
+                    self.intrude(problem, planted.from, city, fast, hosting);
+                }
+                Trouble::Takeover { city, hosting, .. } => {
+                    self.take_over(problem, planted.from, city, hosting);
+                }
+                _ => {}
             }
+        }
+        let attempts: Vec<Attempt> = self.plan.attempts_on(self.account.id, slot, slot + SLOT).collect();
+        for attempt in attempts {
+            self.be_tried(attempt);
+        }
+    }
+
+    /// Logs in after so many wrong passwords, or when the platform lets anybody in again.
+    fn succeed_after(&mut self, mistakes: u32, moment: Time, login: Login) {
+        let mut now = moment;
+        while self.look_alikes.logins_fail(now) {
+            let failed = Login { error: PLATFORM_CODE, ..login.clone() };
+            self.tell(now, EventType::LoginFailed, Body::Login(failed));
+            now += self.dice.seconds(20.0, 180.0);
+        }
+        for _ in 0..mistakes {
+            let failed = Login { error: PASSWORD_CODE, ..login.clone() };
+            self.tell(now, EventType::LoginFailed, Body::Login(failed));
+            now += self.dice.seconds(4.0, 40.0);
+        }
+        self.succeed(now, login);
+    }
+
+    fn log_in_at_the_office(&mut self, slot: Time) {
+        let look_alikes = self.look_alikes;
+        for office in look_alikes.offices.get(&self.account.id).into_iter().flatten() {
+            if slot <= office.at
+                && office.at < slot + SLOT
+                && self.account.whereabouts(office.at) == Whereabouts::At(self.account.home)
+            {
+                let device = self.account.browser(office.at);
+                let login = blank(self.account.home, Network::Business, office.address, device);
+                let accuracy = self.dice.between(5.0, 30.0);
+                let login = self.place(login, accuracy);
+                self.succeed_after(office.mistakes, office.at, login);
+            }
+        }
+    }
+
+    /// The owner logs in with their own phone, changes the password, the number or the second factor, and may well buy
+    /// something next.
+    fn change_own(&mut self, moment: Time) {
+        let Whereabouts::At(city) = self.account.whereabouts(moment) else { return };
+        let login = self.honest(city, moment);
+        self.succeed(moment, login.clone());
+        let changes = moment + self.dice.seconds(40.0, 480.0);
+        let what = self.dice.pick(&CHANGES).unwrap_or(EventType::AccountPasswordChanged);
+        self.tell(changes, what, Body::Login(login));
+        if self.dice.chance(0.5) {
+            let buys = changes + self.dice.seconds(60.0, 2_400.0);
+            let order = self.wish(buys);
+            self.purchase(order, buys, 1.0);
         }
     }
 
@@ -177,6 +246,49 @@ impl Scene<'_> {
         for _ in 0..self.dice.below(3) {
             let at = from + Span::from_mins(5) + self.dice.seconds(0.0, 9_000.0);
             self.tell(at, EventType::LoginSucceeded, Body::Login(login.clone()));
+        }
+    }
+}
+
+impl Scene<'_> {
+    /// Somebody else is in, keeps the owner out, and buys what can be sold on. Thieves take minutes, some an hour.
+    fn take_over(&mut self, problem: usize, from: Time, city: u8, hosting: bool) {
+        if self.past.logins < KNOWN_AFTER {
+            return;
+        }
+        let network = if hosting { Network::Hosting } else { Network::Broadband };
+        let login = blank(city, network, foreign_address(city, network, self.account.id), INTRUDER_DEVICE);
+        let accuracy = self.dice.between(5.0, 60.0);
+        let login = self.place(login, accuracy);
+        self.tell(from, EventType::LoginSucceeded, Body::Login(login.clone()));
+        self.ledger.touch(problem, self.account.id, from, None);
+        self.may_complain(problem, None, from, Grievance::Intrusion);
+        let mut at = from + span_of_seconds(self.dice.lognormal(300.0, 0.8).min(2_400.0) + 20.0);
+        for _ in 0..1 + self.dice.below(2) {
+            let what = self.dice.pick(&CHANGES).unwrap_or(EventType::AccountContactChanged);
+            self.tell(at, what, Body::Login(login.clone()));
+            at += self.dice.seconds(20.0, 240.0);
+        }
+        self.spend(city, network, at);
+    }
+
+    /// A stolen password is tried. Where it is the right one, that is noted for later, and nothing is touched for now.
+    fn be_tried(&mut self, attempt: Attempt) {
+        let Attempt { problem, at, address, city, device, enters } = attempt;
+        let network = if address == foreign_address(city, Network::Hosting, address) {
+            Network::Hosting
+        } else {
+            Network::Broadband
+        };
+        let login = blank(city, network, address, device);
+        let accuracy = self.dice.between(10.0, 60.0);
+        let login = self.place(login, accuracy);
+        self.ledger.touch(problem, self.account.id, at, None);
+        if enters {
+            self.tell(at, EventType::LoginSucceeded, Body::Login(login));
+            self.may_complain(problem, None, at, Grievance::Visit);
+        } else {
+            self.tell(at, EventType::LoginFailed, Body::Login(Login { error: PASSWORD_CODE, ..login }));
         }
     }
 }

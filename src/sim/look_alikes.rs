@@ -1,5 +1,6 @@
 //! What looks like trouble and is none: promotions, customers who get their password wrong again and again, small random
-//! clusters of failures, and (from the profiles) travellers, VPNs, new phones and poor geolocation.
+//! clusters of failures, offices whose hundred people share one address, owners who change their password and buy, payments
+//! that come too late and go back by themselves, and (from the profiles) travellers, VPNs, new phones and poor geolocation.
 
 use std::collections::BTreeMap;
 
@@ -8,9 +9,9 @@ use crate::core::time::{Span, Time};
 use super::Settings;
 use super::accounts::Account;
 use super::dice::{Dice, Purpose, span_of_minutes};
-use super::market::{CHANNELS, PRODUCTS, busyness, channel_at, product_at};
-use super::places::REGIONS;
-use super::record::account_name;
+use super::market::{CHANNELS, DAY, PRODUCTS, busyness, channel_at, product_at};
+use super::places::{REGIONS, office_address};
+use super::record::{account_name, address_name};
 use super::truth::LookAlike;
 
 /// A sale: five times the volume, on two products.
@@ -41,6 +42,14 @@ pub struct OwnFaults {
     pub password: bool,
 }
 
+/// A login from the office, after so many wrong passwords.
+#[derive(Clone, Copy, Debug)]
+pub struct OfficeLogin {
+    pub at: Time,
+    pub address: u32,
+    pub mistakes: u32,
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct LookAlikes {
     pub promotions: Vec<Promotion>,
@@ -48,6 +57,13 @@ pub struct LookAlikes {
     pub own_faults: BTreeMap<u32, Vec<OwnFaults>>,
     /// Logins that happen at a certain moment, beside those of habit.
     pub logins: BTreeMap<u32, Vec<Time>>,
+    /// Owners who log in, change what a thief would change, and perhaps buy something.
+    pub own_changes: BTreeMap<u32, Vec<Time>>,
+    /// Orders that are paid after they have expired, and paid back at once.
+    pub late_payments: BTreeMap<u32, Vec<Time>>,
+    pub offices: BTreeMap<u32, Vec<OfficeLogin>>,
+    /// The platform itself refuses logins.
+    pub login_outages: Vec<(Time, Time)>,
 }
 
 /// The share of payments that fail in a cluster.
@@ -79,7 +95,69 @@ impl LookAlikes {
             let password = dice.chance(0.5);
             drawn.own_faults.entry(account.id).or_default().push(OwnFaults { from, tries, password });
         }
+        // What was added later has luck of its own.
+        let mut dice = Dice::new(settings.seed, Purpose::Plan, 4, 0);
+        drawn.own_changes(settings, accounts, &mut dice);
+        for _ in 0..(20.0 * weeks).round() as u32 {
+            let from = settings.moment(dice.between(0.0, 0.98));
+            let account = dice.below(accounts.len() as u32);
+            drawn.late_payments.entry(account).or_default().push(from);
+        }
+        drawn.offices(settings, accounts, &mut dice);
+        for _ in 0..weeks.round().max(1.0) as u32 {
+            let from = settings.moment(dice.unit());
+            drawn.login_outages.push((from, from + span_of_minutes(dice.between(3.0, 8.0))));
+        }
         drawn
+    }
+
+    /// Three in ten who buy a phone change their password, number or second factor with it; beside them some change them for
+    /// no reason that the events know, at home or on a journey.
+    fn own_changes(&mut self, settings: &Settings, accounts: &[Account], dice: &mut Dice) {
+        for account in accounts {
+            if let Some(bought) = account.new_phone
+                && dice.chance(0.3)
+            {
+                let at = bought + dice.seconds(60.0, 7_200.0);
+                self.own_changes.entry(account.id).or_default().push(at);
+            }
+        }
+        for _ in 0..(120.0 * settings.weeks()).round() as u32 {
+            let at = settings.moment(dice.unit());
+            let account = dice.below(accounts.len() as u32);
+            self.own_changes.entry(account).or_default().push(at);
+        }
+        let travellers: Vec<&Account> = accounts.iter().filter(|account| account.trip.is_some()).collect();
+        for _ in 0..(15.0 * settings.weeks()).round() as u32 {
+            let Some(account) = travellers.get(dice.below(travellers.len() as u32) as usize) else { break };
+            let Some(trip) = account.trip else { break };
+            let at = trip.arrives + dice.seconds(600.0, 40_000.0);
+            self.own_changes.entry(account.id).or_default().push(at);
+        }
+    }
+
+    /// Between nine and ten in the morning thirty to two hundred people log in from the address that their office shares. In
+    /// one office of four everybody had to take a new password the day before.
+    fn offices(&mut self, settings: &Settings, accounts: &[Account], dice: &mut Dice) {
+        for office in 0..(25.0 * settings.weeks()).round() as u32 {
+            let day = settings.moment(dice.unit()).as_millis().div_euclid(DAY.as_millis());
+            let opens = Time::from_millis(day * DAY.as_millis()) + dice.seconds(3_600.0, 6_000.0);
+            let region = dice.below(REGIONS.len() as u32) as u8;
+            let address = office_address(region, office);
+            let forgetful = if dice.chance(0.25) { 0.3 } else { 0.08 };
+            let people = 30 + dice.below(170);
+            let near: Vec<&Account> = accounts.iter().filter(|account| account.region() == region).collect();
+            for _ in 0..people {
+                let Some(account) = near.get(dice.below(near.len() as u32) as usize) else { break };
+                let at = opens + dice.seconds(0.0, 1_500.0);
+                let mistakes = if dice.chance(forgetful) { 1 + dice.below(3) } else { 0 };
+                self.offices.entry(account.id).or_default().push(OfficeLogin { at, address, mistakes });
+            }
+        }
+    }
+
+    pub fn logins_fail(&self, time: Time) -> bool {
+        self.login_outages.iter().any(|(from, to)| *from <= time && time < *to)
     }
 
     pub fn promotion(&self, time: Time) -> Option<&Promotion> {
@@ -132,9 +210,48 @@ impl LookAlikes {
                 accounts: vec![account_name(*account)],
             }));
         }
+        let of_account = |kind: &str, account: u32, from: Time, to: Time| LookAlike {
+            kind: kind.to_owned(),
+            subject: BTreeMap::from([("account_id".to_owned(), account_name(account))]),
+            from,
+            to,
+            accounts: vec![account_name(account)],
+        };
+        for (account, moments) in &self.own_changes {
+            let hour = Span::from_mins(60);
+            all.extend(moments.iter().map(|at| of_account("own_change", *account, *at, *at + hour)));
+        }
+        for (account, moments) in &self.late_payments {
+            let hour = Span::from_mins(60);
+            all.extend(moments.iter().map(|at| of_account("late_but_settled", *account, *at, *at + hour)));
+        }
+        all.extend(self.described_offices());
+        all.extend(self.login_outages.iter().map(|(from, to)| LookAlike {
+            kind: "login_outage".to_owned(),
+            subject: BTreeMap::new(),
+            from: *from,
+            to: *to,
+            accounts: vec![],
+        }));
         all.extend(travellers(accounts));
         all.extend(habits(settings, accounts));
         all
+    }
+
+    fn described_offices(&self) -> impl Iterator<Item = LookAlike> {
+        let mut people: BTreeMap<u32, Vec<(Time, u32)>> = BTreeMap::new();
+        for (account, logins) in &self.offices {
+            for login in logins {
+                people.entry(login.address).or_default().push((login.at, *account));
+            }
+        }
+        people.into_iter().map(|(address, logins)| LookAlike {
+            kind: "shared_office".to_owned(),
+            subject: BTreeMap::from([("ip".to_owned(), address_name(address))]),
+            from: logins.iter().map(|(at, _)| *at).min().unwrap_or(Time::MIN),
+            to: logins.iter().map(|(at, _)| *at).max().unwrap_or(Time::MIN),
+            accounts: logins.iter().map(|(_, account)| account_name(*account)).collect(),
+        })
     }
 }
 

@@ -153,7 +153,7 @@ pub const FIRST_CARD: u8 = 4;
 pub const CARDS: u8 = 4;
 
 /// The error codes of the platform and whose fault each is. `forewarn.toml` of a written world says the same.
-pub const ERROR_CODES: [(&str, Fault); 16] = [
+pub const ERROR_CODES: [(&str, Fault); 18] = [
     ("", Fault::Unknown),
     ("WRONG_PASSWORD", Fault::Customer),
     ("BALANCE_INSUFFICIENT", Fault::Customer),
@@ -170,6 +170,8 @@ pub const ERROR_CODES: [(&str, Fault); 16] = [
     ("SUPPLIER_OUT_OF_STOCK", Fault::Supplier),
     ("PLATFORM_BINDING_LOST", Fault::Platform),
     ("PLATFORM_ERROR", Fault::Platform),
+    ("SUPPLIER_KEY_INVALID", Fault::Supplier),
+    ("SUPPLIER_KEY_NOT_ACTIVE", Fault::Supplier),
 ];
 
 /// Codes by what they are drawn for, as indices into [`ERROR_CODES`].
@@ -180,6 +182,9 @@ pub const CUSTOMER_CODES: [u8; 8] = [1, 1, 2, 2, 3, 4, 5, 6];
 pub const CHANNEL_CODES: [u8; 6] = [7, 7, 8, 8, 9, 10];
 pub const SUPPLIER_CODES: [u8; 4] = [11, 12, 12, 13];
 pub const SUPPLIER_TIMEOUT_CODE: u8 = 11;
+pub const PLATFORM_CODE: u8 = 15;
+pub const DEAD_KEY_CODE: u8 = 16;
+pub const SLEEPING_KEY_CODE: u8 = 17;
 pub const REFUSAL_CODES: [u8; 5] = [14, 14, 15, 12, 9];
 
 pub fn channel_at(index: u8) -> &'static Channel {

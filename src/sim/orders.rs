@@ -1,4 +1,5 @@
-//! How customers buy: from the wish over attempts to pay, with retries, to the delivery and what comes after it.
+//! How customers buy: from the wish over attempts to pay, with retries, to the payment. What comes after it is in
+//! [`super::goods`].
 
 use crate::core::event::EventType;
 use crate::core::time::{Span, Time};
@@ -8,13 +9,17 @@ use super::dice::span_of_seconds;
 use super::look_alikes::{CLUSTER_SHARE, OwnFaults};
 use super::market::{
     BALANCE_CODE, CARDS, CHANNEL_CODES, CHANNELS, CUSTOMER_CODES, FIRST_CARD, FIRST_TOPUP, HOUR, NO_CODE,
-    PASSWORD_CODE, PRODUCTS, REFUSAL_CODES, SUPPLIER_CODES, SUPPLIER_TIMEOUT_CODE, TOPUPS, channel_at,
-    product_at, supplier_at,
+    PASSWORD_CODE, PRODUCTS, REFUSAL_CODES, TOPUPS, channel_at, product_at, supplier_at,
 };
 use super::places::{Network, broadband_address, carrier_address, foreign_address};
-use super::record::{Body, INTRUDER_DEVICE, Order};
+use super::record::{Body, EXPIRES_AFTER, INTRUDER_DEVICE, Order};
 use super::scene::{SLOT, Scene};
 use super::trouble::{Planted, Trouble};
+
+/// Who leaves an order open for some minutes and pays it at last, still in time.
+const SLOW_PAYERS: f64 = 0.015;
+/// Who presses the button twice.
+const DOUBLE_CLICKS: f64 = 0.003;
 
 /// How an attempt to pay ends.
 enum Payment {
@@ -56,16 +61,20 @@ impl Scene<'_> {
                     self.be_refused(problem, planted.from, tries, minutes);
                 }
                 Trouble::Loss { .. } => self.lose(problem, planted.from),
-                Trouble::Outage { .. }
-                | Trouble::Silence { .. }
-                | Trouble::Stall { .. }
-                | Trouble::Intrusion { .. } => {}
+                Trouble::TwoKeys { .. } => self.send_two_keys(problem, planted.from),
+                Trouble::LatePayment { late, .. } => self.pay_late(problem, planted.from, late),
+                _ => {}
             }
         }
         let look_alikes = self.look_alikes;
         for row in look_alikes.own_faults.get(&id).into_iter().flatten() {
             if slot <= row.from && row.from < end {
                 self.fail_by_own_fault(row);
+            }
+        }
+        for moment in look_alikes.late_payments.get(&id).into_iter().flatten() {
+            if slot <= *moment && *moment < end {
+                self.pay_late_and_get_it_back(*moment);
             }
         }
     }
@@ -91,7 +100,7 @@ impl Scene<'_> {
     }
 
     /// What the customer wants to buy now, and how.
-    fn wish(&mut self, time: Time) -> Order {
+    pub fn wish(&mut self, time: Time) -> Order {
         let product = if self.dice.chance(0.6) {
             self.account.favourite
         } else {
@@ -115,10 +124,12 @@ impl Scene<'_> {
             failed: false,
             address,
             device: self.account.phone(time),
+            key: 0,
+            free: false,
         }
     }
 
-    fn supplier_of(&mut self, product: u8) -> u8 {
+    pub fn supplier_of(&mut self, product: u8) -> u8 {
         let [first, second] = product_at(product).suppliers;
         if self.dice.chance(0.66) { first } else { second }
     }
@@ -127,21 +138,21 @@ impl Scene<'_> {
         if self.dice.chance(0.75) { self.account.first_channel } else { self.account.second_channel }
     }
 
-    fn open(&mut self, order: &mut Order, time: Time) {
+    pub fn open(&mut self, order: &mut Order, time: Time) {
         order.number = self.past.orders;
         self.past.orders += 1;
         order.failed = false;
         self.tell(time, EventType::OrderCreated, Body::Order(order.clone()));
     }
 
-    fn fail(&mut self, order: &Order, time: Time, error: u8) {
+    pub fn fail(&mut self, order: &Order, time: Time, error: u8) {
         let failed = Order { failed: true, error, ..order.clone() };
         self.tell(time, EventType::OrderFailed, Body::Order(failed));
     }
 
     /// Tries to pay, up to four times; each attempt is an order of its own. `crowd`: how much slower and clumsier
     /// everything goes than on a usual day.
-    fn purchase(&mut self, mut order: Order, start: Time, crowd: f64) {
+    pub fn purchase(&mut self, mut order: Order, start: Time, crowd: f64) {
         let mut now = start;
         let mut own_faults = 0;
         for attempt in 0..4 {
@@ -149,6 +160,8 @@ impl Scene<'_> {
             let abandoned = self.dice.chance(0.12);
             let pays = if abandoned {
                 now
+            } else if self.dice.chance(SLOW_PAYERS) {
+                now + self.dice.seconds(240.0, 880.0)
             } else {
                 now + span_of_seconds(self.dice.lognormal(14.0, 0.6).min(180.0))
             };
@@ -166,6 +179,9 @@ impl Scene<'_> {
                     self.tell(pays, EventType::OrderPaid, Body::Order(order.clone()));
                     self.deliver(&order, pays, crowd);
                     self.may_complain_without_cause(order.number, pays);
+                    if self.dice.chance(DOUBLE_CLICKS) {
+                        self.pay_twice(order, pays);
+                    }
                     return;
                 }
                 Some(Payment::OwnFault(code)) => {
@@ -230,80 +246,20 @@ impl Scene<'_> {
         Some(Payment::Paid)
     }
 
+    /// Who clicks twice has two orders; the shop sees that at once, and sends the second payment back.
+    fn pay_twice(&mut self, mut order: Order, paid: Time) {
+        let clicks = paid + self.dice.seconds(0.2, 2.0);
+        self.open(&mut order, clicks);
+        let paid = clicks + self.dice.seconds(0.5, 3.0);
+        self.tell(paid, EventType::OrderPaid, Body::Order(order.clone()));
+        let refunded = paid + self.dice.seconds(1.0, 20.0);
+        self.tell(refunded, EventType::OrderRefunded, Body::Order(order));
+    }
+
     fn meet(&mut self, problem: usize, order: u32, time: Time) {
-        if self.ledger.touch(problem, self.account.id, time, Some(order)) {
+        // Of a hiccup nobody makes anything: the next try works.
+        if self.ledger.touch(problem, self.account.id, time, Some(order)) && !self.plan.is_hiccup(problem) {
             self.may_complain(problem, Some(order), time, Grievance::Payment);
-        }
-    }
-
-    fn deliver(&mut self, order: &Order, paid: Time, crowd: f64) {
-        let supplier = supplier_at(order.supplier);
-        let seconds = supplier.delivery(&mut self.dice) * crowd;
-        let due = paid + span_of_seconds(seconds.min(supplier.gives_up));
-        let stall =
-            self.plan.stalled(order.supplier, paid).or_else(|| self.plan.stalled(order.supplier, due));
-        if let Some((problem, share, lost, planted)) = stall
-            && self.dice.chance(share)
-        {
-            self.wait_out(problem, order, paid, lost, planted);
-        } else if seconds >= supplier.gives_up {
-            self.give_up(order, due, SUPPLIER_TIMEOUT_CODE);
-        } else if self.dice.chance(supplier.failing) {
-            let code = self.dice.pick(&SUPPLIER_CODES).unwrap_or(NO_CODE);
-            self.give_up(order, due, code);
-        } else {
-            self.tell(due, EventType::OrderDelivered, Body::Order(order.clone()));
-            self.use_it(order, due);
-        }
-    }
-
-    /// The order is held by a stalled supplier until the stall is over; the backlog then takes its time.
-    fn wait_out(&mut self, problem: usize, order: &Order, paid: Time, lost: f64, planted: Planted) {
-        let length = planted.to.since(planted.from).as_secs_f64();
-        let backlog = self.dice.exponential(0.03 * length).min(0.06 * length);
-        let delivered = (!self.dice.chance(lost)).then(|| planted.to + span_of_seconds(backlog + 3.0));
-        let met = self.ledger.touch(problem, self.account.id, paid, Some(order.number));
-        if met {
-            let grievance = Grievance::Delivery { supplier: order.supplier, delivered };
-            self.may_complain(problem, Some(order.number), paid, grievance);
-        }
-        let (settled, end) = match delivered {
-            Some(delivered) => (delivered, EventType::OrderDelivered),
-            // Once the supplier is back, staff go through what it has lost.
-            None => {
-                let refunded = planted.to + span_of_seconds(self.dice.between(60.0, 900.0));
-                (refunded, EventType::OrderRefunded)
-            }
-        };
-        self.tell(settled, end, Body::Order(order.clone()));
-        self.ledger.last(problem, self.account.id, settled);
-    }
-
-    fn give_up(&mut self, order: &Order, time: Time, error: u8) {
-        self.fail(order, time, error);
-        let refunded = time + span_of_seconds(self.dice.between(20.0, 1_800.0));
-        self.tell(refunded, EventType::OrderRefunded, Body::Order(order.clone()));
-    }
-
-    /// What customers do with what they bought.
-    fn use_it(&mut self, order: &Order, delivered: Time) {
-        if product_at(order.product).kind == "card_key" && self.dice.chance(0.4) {
-            let mut at = delivered + span_of_seconds(self.dice.lognormal(5_000.0, 1.4));
-            if self.dice.chance(0.03) {
-                let mistyped = Order { failed: true, error: PASSWORD_CODE, ..order.clone() };
-                self.tell(at, EventType::CardRedeemFailed, Body::Order(mistyped));
-                at += span_of_seconds(self.dice.between(20.0, 200.0));
-            }
-            self.tell(at, EventType::CardRedeemed, Body::Order(order.clone()));
-        }
-        if self.dice.chance(0.006) {
-            let at = delivered + span_of_seconds(self.dice.lognormal(12_000.0, 1.0));
-            self.tell(at, EventType::OrderRefunded, Body::Order(order.clone()));
-        }
-        if self.dice.chance(0.01) {
-            let at = delivered + span_of_seconds(self.dice.lognormal(900.0, 1.0));
-            let score = 1 + self.dice.weighted([0.04, 0.04, 0.1, 0.3, 0.52].into_iter()) as u8;
-            self.tell(at, EventType::SatisfactionRated, Body::Rating { order: order.number, score });
         }
     }
 
@@ -319,7 +275,7 @@ impl Scene<'_> {
             Some(channel) => order.channel = channel,
             None => return false,
         }
-        plan.stalled(order.supplier, time).is_none()
+        plan.stalled(order.supplier, time).is_none() && plan.delayed(order.supplier, time).is_none()
     }
 
     /// The account's top-ups are refused so many times, spread over so many minutes.
@@ -375,6 +331,60 @@ impl Scene<'_> {
         self.ledger.last(problem, self.account.id, settled);
         let end = if self.dice.chance(0.7) { EventType::OrderRefunded } else { EventType::OrderDelivered };
         self.tell(settled, end, Body::Order(order));
+    }
+
+    /// An order is opened, expires, and is paid after that; nothing more is heard of it until staff goes through the books.
+    fn pay_late(&mut self, problem: usize, from: Time, late: f64) {
+        let mut order = self.wish(from);
+        self.open(&mut order, from);
+        let expires = from + EXPIRES_AFTER;
+        if self.dice.chance(0.6) {
+            self.tell(expires, EventType::OrderCancelled, Body::Order(order.clone()));
+        }
+        let paid = expires + span_of_seconds(late);
+        self.tell(paid, EventType::OrderPaid, Body::Order(order.clone()));
+        self.ledger.touch(problem, self.account.id, paid, Some(order.number));
+        let grievance = Grievance::Delivery { supplier: order.supplier, delivered: None };
+        self.may_complain(problem, Some(order.number), paid, grievance);
+        let settled = paid + Span::from_millis(HOUR.as_millis() * 4) + self.dice.seconds(0.0, 36_000.0);
+        self.ledger.last(problem, self.account.id, settled);
+        let end = if self.dice.chance(0.7) { EventType::OrderRefunded } else { EventType::OrderDelivered };
+        self.tell(settled, end, Body::Order(order));
+    }
+
+    /// The same where the shop sends the money back by itself.
+    fn pay_late_and_get_it_back(&mut self, from: Time) {
+        let mut order = self.wish(from);
+        self.open(&mut order, from);
+        let paid = from + EXPIRES_AFTER + self.dice.seconds(2.0, 900.0);
+        self.tell(paid, EventType::OrderPaid, Body::Order(order.clone()));
+        let refunded = paid + self.dice.seconds(2.0, 40.0);
+        self.tell(refunded, EventType::OrderRefunded, Body::Order(order));
+    }
+
+    /// The channel tells of one payment twice, and a key goes out each time. Whoever has two keys for the price of one does
+    /// not complain.
+    fn send_two_keys(&mut self, problem: usize, from: Time) {
+        let mut order = self.wish(from);
+        order.product = FIRST_CARD + self.dice.below(u32::from(CARDS)) as u8;
+        order.supplier = self.supplier_of(order.product);
+        order.quantity = 1;
+        if !self.untroubled(&mut order, from) {
+            return;
+        }
+        self.open(&mut order, from);
+        let paid = from + self.dice.seconds(8.0, 40.0);
+        self.tell(paid, EventType::OrderPaid, Body::Order(order.clone()));
+        let first = paid + self.dice.seconds(1.0, 12.0);
+        self.tell(first, EventType::OrderDelivered, Body::Order(order.clone()));
+        // Most come again within seconds; some when somebody presses the button that sends all of them again.
+        let median = if self.dice.chance(0.7) { 15.0 } else { 1_800.0 };
+        let again = first + span_of_seconds(self.dice.lognormal(median, 0.8).min(9_000.0));
+        self.tell(again, EventType::OrderPaid, Body::Order(order.clone()));
+        let second = again + self.dice.seconds(1.0, 12.0);
+        order.key = 1;
+        self.tell(second, EventType::OrderDelivered, Body::Order(order.clone()));
+        self.ledger.touch(problem, self.account.id, second, Some(order.number));
     }
 
     /// A row of failures that are nobody's fault but the customer's, often with a success at last.

@@ -150,6 +150,11 @@ pub fn carrier_address(city: u8, lot: u32) -> u32 {
     (117 << 24) | (136 << 16) | ((u32::from(city) / 2) << 8) | (lot % 48)
 }
 
+/// The one address behind which an office sits.
+pub fn office_address(region: u8, office: u32) -> u32 {
+    (58 << 24) | (u32::from(region) << 16) | (office & 0xFFFF)
+}
+
 /// Some address in a city, of a network of this kind.
 pub fn foreign_address(city: u8, network: Network, lot: u32) -> u32 {
     let lot_bits = if matches!(network, Network::Vpn | Network::Hosting) { 0x3F } else { 0xFFFF };

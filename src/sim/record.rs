@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use crate::core::event::{EventType, Topic};
-use crate::core::time::Time;
+use crate::core::time::{Span, Time};
 
 use super::market::{channel_at, error_code, product_at, supplier_at};
 use super::places::{Network, REGIONS, city_at};
@@ -40,6 +40,10 @@ pub struct Order {
     pub failed: bool,
     pub address: u32,
     pub device: u16,
+    /// Which of the order's keys, for what is about a key.
+    pub key: u8,
+    /// Costs nothing: what the shop hands out in place of something else.
+    pub free: bool,
 }
 
 /// A login, or a change to the account made from the same place.
@@ -78,6 +82,14 @@ pub fn order_name(account: u32, order: u32) -> String {
     format!("o{account}-{order}")
 }
 
+pub fn address_name(address: u32) -> String {
+    let [a, b, c, d] = address.to_be_bytes();
+    format!("{a}.{b}.{c}.{d}")
+}
+
+/// Orders expire when they have not been paid by then.
+pub const EXPIRES_AFTER: Span = Span::from_mins(15);
+
 fn device_name(account: u32, device: u16) -> String {
     match device {
         0..SHARED_DEVICE => format!("d{account}-{device}"),
@@ -107,7 +119,12 @@ impl Record {
             self.number, self.event_type, self.time
         )?;
         match &self.body {
-            Body::Order(order) => order.write(self.event_type, account, out)?,
+            Body::Order(order) => {
+                order.write(self.event_type, account, out)?;
+                if self.event_type == EventType::OrderCreated {
+                    write!(out, r#","expires_at":"{}""#, self.time + EXPIRES_AFTER)?;
+                }
+            }
             Body::Login(login) => login.write(account, out)?,
             Body::Complaint { order, category } => {
                 if let Some(order) = order {
@@ -127,7 +144,7 @@ impl Record {
 impl Order {
     fn write(&self, event_type: EventType, account: u32, out: &mut Vec<u8>) -> std::io::Result<()> {
         let product = product_at(self.product);
-        let cents = u64::from(product.cents) * u64::from(self.quantity);
+        let cents = if self.free { 0 } else { u64::from(product.cents) * u64::from(self.quantity) };
         write!(
             out,
             r#","order_id":"o{account}-{}","kind":"{}","product":"{}","supplier":"{}","channel":"{}","region":"{}","#,
@@ -150,8 +167,13 @@ impl Order {
         {
             write!(out, r#","error_code":"{code}""#)?;
         }
-        if matches!(event_type, EventType::CardRedeemed | EventType::CardRedeemFailed) {
-            write!(out, r#","card_id":"k{account}-{}""#, self.number)?;
+        let is_about_a_key = match event_type {
+            EventType::CardRedeemed | EventType::CardRedeemFailed => true,
+            EventType::OrderDelivered => product.kind == "card_key",
+            _ => false,
+        };
+        if is_about_a_key {
+            write!(out, r#","card_id":"k{account}-{}-{}""#, self.number, self.key)?;
         }
         // What the platform's own machinery does later has no customer's device behind it.
         if matches!(event_type, EventType::OrderCreated | EventType::OrderPaid | EventType::OrderFailed) {
@@ -213,6 +235,8 @@ mod tests {
             failed,
             address: 0x7588_0102,
             device: 0,
+            key: 0,
+            free: false,
         })
     }
 
@@ -249,6 +273,19 @@ mod tests {
         for absent in ["ip", "device_id", "error_code", "card_id"] {
             assert!(json.get(absent).is_none(), "{absent}");
         }
+    }
+
+    #[test]
+    fn an_order_says_when_it_expires_and_a_delivered_key_which_it_is() {
+        let of = |event_type, body| {
+            written(&Record { time: Time::from_millis(0), account: 42, number: 1, event_type, body })
+        };
+        let created = of(EventType::OrderCreated, order(false));
+        assert_eq!(created["expires_at"], "1970-01-01T00:15:00Z");
+        let Body::Order(order) = order(false) else { return };
+        let keys = Order { product: 4, key: 1, free: true, ..order };
+        let delivered = of(EventType::OrderDelivered, Body::Order(keys));
+        assert_eq!((&delivered["card_id"], &delivered["amount"]), (&"k42-3-1".into(), &"0.00".into()));
     }
 
     #[test]

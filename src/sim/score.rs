@@ -15,6 +15,9 @@
 //! - The first notice of an incident to an account is **true** if the incident's ticket belongs to a problem that had
 //!   touched this account by then, and that was over for it for no more than ten minutes. A later notice of the same incident
 //!   (that it is solved, say) is true if the problem touched the account. Held notices tell nobody anything.
+//! - A true notice is **needless** if all that had touched the account was a hiccup: payments that failed for a minute or two,
+//!   of which nobody would have complained. A ticket for a hiccup is needless in the same way and not false; that a hiccup
+//!   has no ticket is no fault.
 //! - A complainer is **told before** if a true notice about the very problem that they complain of came before it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -113,6 +116,10 @@ pub struct Score {
     pub false_tickets: Vec<Ticket>,
     pub notices: u32,
     pub true_notices: u32,
+    /// True ones about nothing but a hiccup.
+    pub needless_notices: u32,
+    /// Hiccups that got a ticket.
+    pub needless_tickets: u32,
     pub false_notices: Vec<Notice>,
     /// Problems that no ticket names, by their place in the truth.
     pub missed: Vec<usize>,
@@ -120,12 +127,21 @@ pub struct Score {
     pub untold: Vec<(usize, usize)>,
     /// From the first true notice to the complaint, of those who were told before, sorted.
     pub leads: Vec<Span>,
+    pub leads_of_kinds: BTreeMap<ProblemKind, Vec<Span>>,
 }
 
 impl Score {
     pub fn lead_median(&self) -> Option<Span> {
-        self.leads.get(self.leads.len() / 2).copied()
+        median(&self.leads)
     }
+
+    pub fn lead_median_of(&self, kind: ProblemKind) -> Option<Span> {
+        median(self.leads_of_kinds.get(&kind)?)
+    }
+}
+
+fn median(sorted: &[Span]) -> Option<Span> {
+    sorted.get(sorted.len() / 2).copied()
 }
 
 /// Why and how a ticket is a problem's.
@@ -171,6 +187,10 @@ impl<'t> Known<'t> {
         let touched = self.touched.get(problem).and_then(|touched| touched.get(account));
         let end = self.truth.problems.get(problem).map_or(Time::MIN, |problem| problem.to);
         touched.and_then(|touched| touched.until).map_or(end, |until| until.max(end))
+    }
+
+    fn is_hiccup(&self, problem: usize) -> bool {
+        self.truth.problems.get(problem).is_some_and(|problem| problem.kind == ProblemKind::Hiccup)
     }
 
     fn owner(&self, problem: usize, order: &str) -> Option<&'t str> {
@@ -280,19 +300,23 @@ impl<'k> Scoring<'k, '_> {
         self.score.notices += 1;
         let first = self.seen.insert((&notice.incident, &notice.account_id));
         let problems = self.problem_of.get(notice.incident.as_str());
-        let mut is_true = false;
+        let (mut is_true, mut is_needless) = (false, true);
         for problem in problems.into_iter().flatten() {
             let Some(met) = self.known.met(*problem, &notice.account_id) else { continue };
             let end = self.known.over(*problem, &notice.account_id);
-            if !first {
-                is_true = true;
-            } else if met <= notice.at && notice.at <= end + TOLD_AFTER_END {
-                is_true = true;
+            let in_time = met <= notice.at && notice.at <= end + TOLD_AFTER_END;
+            if first && !in_time {
+                continue;
+            }
+            is_true = true;
+            is_needless &= self.known.is_hiccup(*problem);
+            if first {
                 self.told.entry((*problem, &notice.account_id)).or_insert(notice.at);
             }
         }
         if is_true {
             self.score.true_notices += 1;
+            self.score.needless_notices += u32::from(is_needless);
         } else {
             self.score.false_notices.push(notice.clone());
         }
@@ -310,14 +334,16 @@ impl<'k> Scoring<'k, '_> {
                 touched: problem.affected.len() as u32,
                 ..Figures::default()
             };
-            if figures.ticketed == 0 {
+            if figures.ticketed == 0 && problem.kind != ProblemKind::Hiccup {
                 self.score.missed.push(index);
             }
             for (place, complaint) in problem.complaints.iter().enumerate() {
                 match self.told.get(&(index, complaint.account_id.as_str())) {
                     Some(told) if *told < complaint.at => {
                         figures.told_before += 1;
-                        self.score.leads.push(complaint.at.since(*told));
+                        let lead = complaint.at.since(*told);
+                        self.score.leads.push(lead);
+                        self.score.leads_of_kinds.entry(problem.kind).or_default().push(lead);
                     }
                     _ => self.score.untold.push((index, place)),
                 }
@@ -327,10 +353,15 @@ impl<'k> Scoring<'k, '_> {
                 .iter()
                 .filter(|touched| self.told.contains_key(&(index, touched.account_id.as_str())))
                 .count() as u32;
-            self.score.all.add(&figures);
+            if problem.kind == ProblemKind::Hiccup {
+                self.score.needless_tickets += u32::from(figures.tickets > 0);
+            } else {
+                self.score.all.add(&figures);
+            }
             self.score.kinds.entry(problem.kind).or_default().add(&figures);
         }
         self.score.leads.sort_unstable();
+        self.score.leads_of_kinds.values_mut().for_each(|leads| leads.sort_unstable());
         self.score
     }
 }

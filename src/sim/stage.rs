@@ -10,7 +10,8 @@ use super::accounts::{Account, Trip};
 use super::arrival::Arrival;
 use super::look_alikes::{LookAlikes, OwnFaults, Promotion};
 use super::places::CITIES_AT_HOME;
-use super::trouble::{Plan, Planted, Trouble, orders_per_minute};
+use super::plan::orders_per_minute;
+use super::trouble::{Plan, Planted, Trouble};
 use super::world::World;
 
 /// Friday 2026-10-09, eight o'clock in the evening in Shanghai.
@@ -100,7 +101,7 @@ fn script(roles: &Roles, at: impl Fn(f64) -> Time) -> Vec<Planted> {
         (Trouble::Silence { channel: JDPAY }, 30.0, 58.0),
     ]
     .into_iter()
-    .map(|(trouble, from, to)| Planted { trouble, from: at(from), to: at(to) })
+    .map(|(trouble, from, to)| Planted::steady(trouble, at(from), at(to)))
     .collect()
 }
 
@@ -123,7 +124,7 @@ fn encore(settings: &Settings, accounts: &[Account], script: &[Planted]) -> Vec<
 
 fn intruded_later(planted: &[Planted]) -> impl Iterator<Item = u32> {
     planted.iter().filter_map(|planted| match planted.trouble {
-        Trouble::Intrusion { account, .. } => Some(account),
+        Trouble::Intrusion { account, .. } | Trouble::Takeover { account, .. } => Some(account),
         _ => None,
     })
 }

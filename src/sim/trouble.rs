@@ -1,31 +1,42 @@
-//! Which problems a world has: drawn from the seed, strong ones and weak ones, but each strong and long enough that the
-//! events give it away to somebody who looks closely.
+//! What can be planted in a world, and where it lies at a moment. Which problems a world has is drawn in [`super::plan`].
 
 use std::collections::BTreeMap;
 
-use crate::core::time::{Span, Time};
+use crate::core::time::Time;
 
-use super::Settings;
-use super::accounts::Account;
-use super::dice::{Dice, Purpose, span_of_minutes};
-use super::market::{CHANNELS, SUPPLIERS, busyness, channel_at, hour_of_day, supplier_at};
-use super::places::{INTRUDER_CITIES, REGIONS};
+use super::market::{channel_at, product_at, supplier_at};
+use super::places::REGIONS;
 use super::truth::ProblemKind;
 
 #[derive(Clone, Copy, Debug)]
 pub enum Trouble {
     /// Payments fail through the channel, everywhere or in one region.
     Outage { channel: u8, region: Option<u8>, share: f64 },
+    /// Payments fail through the channel for a moment; whoever tries again gets through, and nobody complains.
+    Hiccup { channel: u8, share: f64 },
     /// Payments neither succeed nor fail; nothing is heard of them.
     Silence { channel: u8 },
     /// Paid orders wait until the end, and some are lost.
     Stall { supplier: u8, share: f64, lost: f64 },
+    /// Orders go on being delivered, but so many times later than customers put up with.
+    Delay { supplier: u8, times: f64 },
+    /// Of the keys that the supplier sold of the product until a moment so large a share cannot be redeemed; at the end the
+    /// batch is recalled, and what nobody has tried by then is exchanged.
+    BadBatch { supplier: u8, product: u8, share: f64, sold_until: Time },
     /// One account's top-ups fail again and again within so many minutes.
     Refusal { account: u32, tries: u32, minutes: f64 },
     /// One paid order is never delivered.
     Loss { account: u32 },
+    /// The payment of one order is told of twice, and a key goes out each time.
+    TwoKeys { account: u32 },
+    /// One order is paid so many seconds after it had expired, and nothing comes of it.
+    LatePayment { account: u32, late: f64 },
     /// Somebody else logs in, from a new country on a new device.
     Intrusion { account: u32, city: u8, fast: bool, hosting: bool },
+    /// Somebody else logs in on a new device, shuts the owner out, and buys.
+    Takeover { account: u32, city: u8, hosting: bool },
+    /// Somebody tries stolen passwords on so many accounts, from one address or from many.
+    Stuffing { city: u8, address: u32, spread: bool, tries: u32 },
 }
 
 impl Trouble {
@@ -33,46 +44,134 @@ impl Trouble {
         match self {
             Self::Outage { region: None, .. } => ProblemKind::ChannelOutage,
             Self::Outage { region: Some(_), .. } => ProblemKind::ChannelRegionOutage,
+            Self::Hiccup { .. } => ProblemKind::Hiccup,
             Self::Silence { .. } => ProblemKind::SilentChannel,
             Self::Stall { .. } => ProblemKind::SupplierStall,
+            Self::Delay { .. } => ProblemKind::SupplierDelay,
+            Self::BadBatch { .. } => ProblemKind::BadCardBatch,
             Self::Refusal { .. } => ProblemKind::RepeatedTopupFailures,
             Self::Loss { .. } => ProblemKind::PaidNotDelivered,
+            Self::TwoKeys { .. } => ProblemKind::DoubleDelivery,
+            Self::LatePayment { .. } => ProblemKind::LatePayment,
             Self::Intrusion { .. } => ProblemKind::ForeignLogin,
+            Self::Takeover { .. } => ProblemKind::AccountTakeover,
+            Self::Stuffing { spread: false, .. } => ProblemKind::CredentialStuffing,
+            Self::Stuffing { spread: true, .. } => ProblemKind::PasswordSpray,
         }
     }
 
     pub const fn strength(&self) -> f64 {
         match self {
-            Self::Outage { share, .. } | Self::Stall { share, .. } => *share,
-            Self::Silence { .. } | Self::Refusal { .. } | Self::Loss { .. } | Self::Intrusion { .. } => 1.0,
+            Self::Outage { share, .. }
+            | Self::Hiccup { share, .. }
+            | Self::Stall { share, .. }
+            | Self::BadBatch { share, .. } => *share,
+            Self::Delay { times, .. } => *times,
+            Self::Silence { .. }
+            | Self::Refusal { .. }
+            | Self::Loss { .. }
+            | Self::TwoKeys { .. }
+            | Self::LatePayment { .. }
+            | Self::Intrusion { .. }
+            | Self::Takeover { .. }
+            | Self::Stuffing { .. } => 1.0,
         }
     }
 
-    /// The fields of the ticket that names the cause; an order's are known only once it exists.
+    /// The fields of the ticket that names the cause; an order's are known only once it exists, and what is tried from
+    /// everywhere on everybody is about nobody in particular.
     pub fn subject(&self) -> BTreeMap<String, String> {
         let text = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         match *self {
-            Self::Outage { channel, region: None, .. } | Self::Silence { channel } => {
-                BTreeMap::from([text("channel", channel_at(channel).name)])
-            }
+            Self::Outage { channel, region: None, .. }
+            | Self::Hiccup { channel, .. }
+            | Self::Silence { channel } => BTreeMap::from([text("channel", channel_at(channel).name)]),
             Self::Outage { channel, region: Some(region), .. } => BTreeMap::from([
                 text("channel", channel_at(channel).name),
                 text("region", REGIONS.get(usize::from(region)).map_or("", |region| region.name)),
             ]),
-            Self::Stall { supplier, .. } => BTreeMap::from([text("supplier", supplier_at(supplier).name)]),
-            Self::Refusal { account, .. } | Self::Intrusion { account, .. } => {
+            Self::Stall { supplier, .. } | Self::Delay { supplier, .. } => {
+                BTreeMap::from([text("supplier", supplier_at(supplier).name)])
+            }
+            Self::BadBatch { supplier, product, .. } => BTreeMap::from([
+                text("supplier", supplier_at(supplier).name),
+                text("product", product_at(product).name),
+            ]),
+            Self::Refusal { account, .. }
+            | Self::Intrusion { account, .. }
+            | Self::Takeover { account, .. } => {
                 BTreeMap::from([("account_id".to_owned(), super::record::account_name(account))])
             }
-            Self::Loss { .. } => BTreeMap::new(),
+            Self::Stuffing { spread: false, address, .. } => {
+                BTreeMap::from([("ip".to_owned(), super::record::address_name(address))])
+            }
+            Self::Stuffing { spread: true, .. }
+            | Self::Loss { .. }
+            | Self::TwoKeys { .. }
+            | Self::LatePayment { .. } => BTreeMap::new(),
         }
+    }
+
+    /// Whether it is about one order, whose name is known only once the order exists.
+    pub const fn is_of_an_order(&self) -> bool {
+        matches!(self, Self::Loss { .. } | Self::TwoKeys { .. } | Self::LatePayment { .. })
     }
 
     const fn account(&self) -> Option<u32> {
         match *self {
-            Self::Refusal { account, .. } | Self::Loss { account } | Self::Intrusion { account, .. } => {
-                Some(account)
-            }
-            Self::Outage { .. } | Self::Silence { .. } | Self::Stall { .. } => None,
+            Self::Refusal { account, .. }
+            | Self::Loss { account }
+            | Self::TwoKeys { account }
+            | Self::LatePayment { account, .. }
+            | Self::Intrusion { account, .. }
+            | Self::Takeover { account, .. } => Some(account),
+            Self::Outage { .. }
+            | Self::Hiccup { .. }
+            | Self::Silence { .. }
+            | Self::Stall { .. }
+            | Self::Delay { .. }
+            | Self::BadBatch { .. }
+            | Self::Stuffing { .. } => None,
+        }
+    }
+}
+
+/// How the strength of a problem changes while it lasts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Course {
+    #[default]
+    Steady,
+    /// It creeps up during its first half.
+    Rising,
+    /// It wears off during its second half.
+    Fading,
+    /// Four minutes on, two minutes nearly off, as when one of several servers is out of order and in again.
+    Flapping,
+    /// Somebody believes that it is repaired, and then it is not.
+    Relapsing,
+}
+
+impl Course {
+    /// The strength against the full one, `part` of the way through a problem that has lasted so many minutes.
+    pub fn factor(self, part: f64, minutes: f64) -> f64 {
+        match self {
+            Self::Steady => 1.0,
+            Self::Rising => (0.3 + 1.4 * part).min(1.0),
+            Self::Fading => (1.7 - 1.4 * part).min(1.0),
+            Self::Flapping if minutes % 6.0 < 4.0 => 1.0,
+            Self::Flapping => 0.15,
+            Self::Relapsing if (0.4..0.55).contains(&part) => 0.1,
+            Self::Relapsing => 1.0,
+        }
+    }
+
+    /// The mean of the above.
+    pub const fn mean(self) -> f64 {
+        match self {
+            Self::Steady => 1.0,
+            Self::Rising | Self::Fading => 0.82,
+            Self::Flapping => 0.72,
+            Self::Relapsing => 0.86,
         }
     }
 }
@@ -82,12 +181,34 @@ pub struct Planted {
     pub trouble: Trouble,
     pub from: Time,
     pub to: Time,
+    pub course: Course,
 }
 
 impl Planted {
+    pub const fn steady(trouble: Trouble, from: Time, to: Time) -> Self {
+        Self { trouble, from, to, course: Course::Steady }
+    }
+
     fn lasts_at(&self, time: Time) -> bool {
         self.from <= time && time < self.to
     }
+
+    fn factor_at(&self, time: Time) -> f64 {
+        let (past, whole) = (time.since(self.from).as_secs_f64(), self.to.since(self.from).as_secs_f64());
+        self.course.factor(past / whole.max(1.0), past / 60.0)
+    }
+}
+
+/// A password that somebody else tries on an account.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt {
+    pub problem: usize,
+    pub at: Time,
+    pub address: u32,
+    pub city: u8,
+    pub device: u16,
+    /// The password is the right one.
+    pub enters: bool,
 }
 
 /// Everything that is planted in a world.
@@ -95,6 +216,7 @@ impl Planted {
 pub struct Plan {
     pub planted: Vec<Planted>,
     by_account: BTreeMap<u32, Vec<usize>>,
+    attempts: BTreeMap<u32, Vec<Attempt>>,
 }
 
 impl Plan {
@@ -105,24 +227,12 @@ impl Plan {
                 by_account.entry(account).or_default().push(index);
             }
         }
-        Self { planted, by_account }
+        Self { planted, by_account, attempts: BTreeMap::new() }
     }
 
-    pub fn draw(settings: &Settings, accounts: &[Account]) -> Self {
-        if settings.clean {
-            return Self::default();
-        }
-        let orders_per_minute = orders_per_minute(accounts);
-        let mut drawing = Drawing {
-            settings,
-            orders_per_minute,
-            dice: Dice::new(settings.seed, Purpose::Plan, 0, 0),
-            planted: Vec::new(),
-        };
-        drawing.shared();
-        drawing.personal(accounts);
-        drawing.planted.sort_by_key(|planted| planted.from);
-        Self::new(drawing.planted)
+    /// Adds the passwords that are tried, by account.
+    pub fn with_attempts(self, attempts: BTreeMap<u32, Vec<Attempt>>) -> Self {
+        Self { attempts, ..self }
     }
 
     /// The problem under which a payment fails here and now, and how often it does.
@@ -133,6 +243,9 @@ impl Plan {
                     && within.is_none_or(|within| within == region)
                     && planted.lasts_at(time) =>
             {
+                Some((index, share * planted.factor_at(time)))
+            }
+            Trouble::Hiccup { channel: of, share } if of == channel && planted.lasts_at(time) => {
                 Some((index, share))
             }
             _ => None,
@@ -150,10 +263,37 @@ impl Plan {
     pub fn stalled(&self, supplier: u8, time: Time) -> Option<(usize, f64, f64, Planted)> {
         self.planted.iter().enumerate().find_map(|(index, planted)| match planted.trouble {
             Trouble::Stall { supplier: of, share, lost } if of == supplier && planted.lasts_at(time) => {
-                Some((index, share, lost, *planted))
+                Some((index, share * planted.factor_at(time), lost, *planted))
             }
             _ => None,
         })
+    }
+
+    /// The delay of this supplier, with how many times longer than customers put up with a delivery takes.
+    pub fn delayed(&self, supplier: u8, time: Time) -> Option<(usize, f64)> {
+        self.planted.iter().enumerate().find_map(|(index, planted)| match planted.trouble {
+            Trouble::Delay { supplier: of, times } if of == supplier && planted.lasts_at(time) => {
+                Some((index, times * planted.factor_at(time)))
+            }
+            _ => None,
+        })
+    }
+
+    /// The bad batch that a key sold now comes from, with the share of its keys that are dead, and its recall.
+    pub fn bad_batch(&self, supplier: u8, product: u8, sold: Time) -> Option<(usize, f64, Time)> {
+        self.planted.iter().enumerate().find_map(|(index, planted)| match planted.trouble {
+            Trouble::BadBatch { supplier: from, product: of, share, sold_until }
+                if from == supplier && of == product && planted.from <= sold && sold < sold_until =>
+            {
+                Some((index, share, planted.to))
+            }
+            _ => None,
+        })
+    }
+
+    /// Whether payments fail here and now for no longer than a moment.
+    pub fn is_hiccup(&self, problem: usize) -> bool {
+        self.planted.get(problem).is_some_and(|planted| matches!(planted.trouble, Trouble::Hiccup { .. }))
     }
 
     /// What was planted for this account to begin within these bounds.
@@ -165,186 +305,16 @@ impl Plan {
             .filter_map(|index| Some((*index, *self.planted.get(*index)?)))
             .filter(move |(_, planted)| from <= planted.from && planted.from < to)
     }
-}
 
-/// The orders of the whole platform in a mean minute.
-pub fn orders_per_minute(accounts: &[Account]) -> f64 {
-    accounts.iter().map(|account| account.orders).sum::<f64>() / 1_440.0
-}
-
-struct Drawing<'a> {
-    settings: &'a Settings,
-    orders_per_minute: f64,
-    dice: Dice,
-    planted: Vec<Planted>,
-}
-
-/// Two troubles of one channel or supplier are at least this far apart, so that each is a cause of its own.
-const APART: Span = Span::from_mins(6 * 60);
-
-impl Drawing<'_> {
-    fn count(&mut self, per_week: f64) -> u32 {
-        (per_week * self.settings.weeks()).round().max(1.0) as u32
+    /// The passwords that others try on this account within these bounds.
+    pub fn attempts_on(&self, account: u32, from: Time, to: Time) -> impl Iterator<Item = Attempt> {
+        let attempts = self.attempts.get(&account).into_iter().flatten().copied();
+        attempts.filter(move |attempt| from <= attempt.at && attempt.at < to)
     }
 
-    /// What happens to many: outages, silences, stalls.
-    fn shared(&mut self) {
-        for (per_week, draw) in [
-            (7.0, Self::channel_outage as fn(&mut Self, f64) -> (Trouble, f64)),
-            (12.0, Self::channel_region_outage),
-            (4.0, Self::silence),
-            (7.0, Self::stall),
-        ] {
-            for _ in 0..self.count(per_week) {
-                // A weak one is fair in few places; where there is none for it, a stronger one takes its turn.
-                for _ in 0..8 {
-                    let share = self.strength();
-                    if let Some(planted) = (0..400).find_map(|_| self.somewhere(draw, share)) {
-                        self.planted.push(planted);
-                        break;
-                    }
-                }
-            }
-        }
-    }
-
-    fn somewhere(&mut self, draw: fn(&mut Self, f64) -> (Trouble, f64), share: f64) -> Option<Planted> {
-        let (trouble, minutes) = draw(self, share);
-        let from = self.settings.moment(self.dice.between(0.04, 0.96));
-        let planted = Planted { trouble, from, to: from + span_of_minutes(minutes) };
-        (self.is_fair(&planted) && self.is_apart(&planted)).then_some(planted)
-    }
-
-    fn strength(&mut self) -> f64 {
-        match self.dice.below(4) {
-            0 => self.dice.between(0.3, 0.42),
-            1 => self.dice.between(0.45, 0.7),
-            _ => self.dice.between(0.75, 0.98),
-        }
-    }
-
-    fn channel_outage(&mut self, share: f64) -> (Trouble, f64) {
-        let channel = self.dice.below(CHANNELS.len() as u32) as u8;
-        (Trouble::Outage { channel, region: None, share }, self.dice.between(8.0, 80.0))
-    }
-
-    fn channel_region_outage(&mut self, share: f64) -> (Trouble, f64) {
-        let channel = self.dice.weighted(CHANNELS.iter().map(|channel| channel.share.sqrt())) as u8;
-        let region = self.dice.below(REGIONS.len() as u32) as u8;
-        (Trouble::Outage { channel, region: Some(region), share }, self.dice.between(12.0, 110.0))
-    }
-
-    fn silence(&mut self, _share: f64) -> (Trouble, f64) {
-        let channel = self.dice.below(CHANNELS.len() as u32) as u8;
-        (Trouble::Silence { channel }, self.dice.between(20.0, 120.0))
-    }
-
-    fn stall(&mut self, _share: f64) -> (Trouble, f64) {
-        // Where a delivery usually takes the better part of an hour, nobody tells a stall from a slow day.
-        let weights = SUPPLIERS.iter().map(|supplier| if supplier.median > 600.0 { 0.0 } else { 1.0 });
-        let supplier = self.dice.weighted(weights) as u8;
-        let share = if self.dice.chance(0.7) { 1.0 } else { self.dice.between(0.6, 0.9) };
-        let lost = if self.dice.chance(0.5) { self.dice.between(0.02, 0.15) } else { 0.0 };
-        let least = 20.0 + supplier_at(supplier).gives_up / 60.0;
-        (Trouble::Stall { supplier, share, lost }, least + self.dice.between(0.0, 110.0))
-    }
-
-    /// Whether enough happens while it lasts that it can be told from chance.
-    fn is_fair(&self, planted: &Planted) -> bool {
-        if planted.to + self.settings.aftermath() > self.settings.end() {
-            return false;
-        }
-        let minutes = planted.to.since(planted.from).as_secs_f64() / 60.0;
-        let busy = (busyness(planted.from, 0) + busyness(planted.to, 0)) / 2.0;
-        let per_minute = self.orders_per_minute * busy;
-        match planted.trouble {
-            Trouble::Outage { channel, region, share } => {
-                let of_region =
-                    region.map_or(1.0, |region| REGIONS.get(usize::from(region)).map_or(0.0, |r| r.share));
-                let attempts = per_minute * channel_at(channel).share * of_region;
-                let needed = match share {
-                    share if share < 0.45 => 80.0,
-                    share if share < 0.75 => 30.0,
-                    _ => 12.0,
-                };
-                attempts * 10.0 >= needed && attempts * minutes >= 1.6 * needed
-            }
-            Trouble::Silence { channel } => per_minute * channel_at(channel).share >= 1.2,
-            Trouble::Stall { .. } => (8..24).contains(&hour_of_day(planted.from)) && busy > 0.8,
-            Trouble::Refusal { .. } | Trouble::Loss { .. } | Trouble::Intrusion { .. } => true,
-        }
-    }
-
-    fn is_apart(&self, planted: &Planted) -> bool {
-        self.planted.iter().all(|other| {
-            let same = match (planted.trouble, other.trouble) {
-                (
-                    Trouble::Outage { channel: a, .. } | Trouble::Silence { channel: a },
-                    Trouble::Outage { channel: b, .. } | Trouble::Silence { channel: b },
-                ) => a == b,
-                (Trouble::Stall { supplier: a, .. }, Trouble::Stall { supplier: b, .. }) => a == b,
-                _ => false,
-            };
-            !same || planted.from >= other.to + APART || other.from >= planted.to + APART
-        })
-    }
-
-    /// What happens to one: refusals, lost orders, intruders. One account has one of them.
-    fn personal(&mut self, accounts: &[Account]) {
-        let mut taken = std::collections::BTreeSet::new();
-        for (kind, per_week) in [
-            (ProblemKind::RepeatedTopupFailures, 32.0),
-            (ProblemKind::PaidNotDelivered, 32.0),
-            (ProblemKind::ForeignLogin, 40.0),
-        ] {
-            let mut missing = self.count(per_week);
-            for _ in 0..20_000 {
-                if missing == 0 {
-                    break;
-                }
-                let index = self.dice.below(accounts.len() as u32);
-                let Some(account) = accounts.get(index as usize) else { break };
-                if taken.contains(&account.id) {
-                    continue;
-                }
-                if let Some(planted) = self.one(kind, account) {
-                    taken.insert(account.id);
-                    self.planted.push(planted);
-                    missing -= 1;
-                }
-            }
-        }
-    }
-
-    fn one(&mut self, kind: ProblemKind, account: &Account) -> Option<Planted> {
-        let from = self.settings.moment(self.dice.between(0.02, 0.95));
-        if from + Span::from_mins(300) > self.settings.end()
-            || !self.dice.chance(busyness(from, account.shift) / 2.0)
-        {
-            return None;
-        }
-        let id = account.id;
-        let (trouble, minutes) = match kind {
-            ProblemKind::RepeatedTopupFailures => {
-                let weak = self.dice.chance(0.3);
-                let tries = if weak { 3 } else { 4 + self.dice.below(4) };
-                // Weak: three failures that barely fit into ten minutes.
-                let minutes = if weak { self.dice.between(7.5, 9.3) } else { self.dice.between(4.0, 16.0) };
-                (Trouble::Refusal { account: id, tries, minutes }, minutes)
-            }
-            ProblemKind::PaidNotDelivered => (Trouble::Loss { account: id }, 240.0),
-            _ => {
-                let settled = account.trip.is_none() && account.vpn.is_none() && !account.family;
-                // Nothing is foreign to an account that the events have not shown at home before.
-                if !settled || account.logins < 1.6 || from < self.settings.moment(0.45) {
-                    return None;
-                }
-                let city = self.dice.pick(&INTRUDER_CITIES)?;
-                let (fast, hosting) = (self.dice.chance(0.4), self.dice.chance(0.3));
-                (Trouble::Intrusion { account: id, city, fast, hosting }, 240.0)
-            }
-        };
-        Some(Planted { trouble, from, to: from + span_of_minutes(minutes) })
+    /// One account has no more than one trouble of its own.
+    pub fn is_spoken_for(&self, account: u32) -> bool {
+        self.by_account.contains_key(&account)
     }
 }
 
@@ -352,41 +322,15 @@ impl Drawing<'_> {
 mod tests {
     use super::*;
 
-    fn drawn(seed: u64) -> (Plan, Settings) {
-        let settings = Settings { seed, ..Settings::default() };
-        let accounts: Vec<Account> = (0..settings.accounts).map(|id| Account::new(&settings, id)).collect();
-        (Plan::draw(&settings, &accounts), settings)
-    }
-
     #[test]
-    fn a_week_has_its_share_of_every_kind_and_all_of_it_ends_in_time() {
-        let (plan, settings) = drawn(5);
-        let mut counts: BTreeMap<ProblemKind, u32> = BTreeMap::new();
-        for planted in &plan.planted {
-            *counts.entry(planted.trouble.kind()).or_default() += 1;
-            assert!(planted.from > settings.start && planted.to < settings.end());
+    fn the_strength_of_a_course_has_the_mean_that_it_says_and_never_exceeds_the_full_one() {
+        for course in [Course::Steady, Course::Rising, Course::Fading, Course::Flapping, Course::Relapsing] {
+            let factors: Vec<f64> = (0..6_000)
+                .map(|step| course.factor(f64::from(step) / 6_000.0, f64::from(step) / 100.0))
+                .collect();
+            assert!(factors.iter().all(|factor| (0.0..=1.0).contains(factor)), "{course:?}");
+            let mean = factors.iter().sum::<f64>() / 6_000.0;
+            assert!((mean - course.mean()).abs() < 0.06, "{course:?}: {mean}");
         }
-        let least = [5, 8, 3, 5, 32, 32, 40];
-        for (kind, least) in ProblemKind::ALL.into_iter().zip(least) {
-            assert!(counts.get(&kind).is_some_and(|count| *count >= least), "{kind:?}: {counts:?}");
-        }
-    }
-
-    #[test]
-    fn troubles_of_one_channel_are_apart() {
-        let (plan, _) = drawn(6);
-        let mut ends: BTreeMap<String, Time> = BTreeMap::new();
-        for planted in &plan.planted {
-            let Some(channel) = planted.trouble.subject().remove("channel") else { continue };
-            if let Some(end) = ends.insert(channel, planted.to) {
-                assert!(planted.from >= end + APART);
-            }
-        }
-    }
-
-    #[test]
-    fn a_clean_world_has_nothing_planted() {
-        let settings = Settings { clean: true, ..Settings::default() };
-        assert!(Plan::draw(&settings, &[]).planted.is_empty());
     }
 }

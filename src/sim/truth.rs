@@ -29,20 +29,37 @@ pub enum ProblemKind {
     ChannelRegionOutage,
     SilentChannel,
     SupplierStall,
+    SupplierDelay,
+    BadCardBatch,
     RepeatedTopupFailures,
     PaidNotDelivered,
+    DoubleDelivery,
+    LatePayment,
     ForeignLogin,
+    AccountTakeover,
+    CredentialStuffing,
+    PasswordSpray,
+    /// Real, and over before anybody complains: nobody has to find it, and nobody is lied to who is told of it.
+    Hiccup,
 }
 
 impl ProblemKind {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 15] = [
         Self::ChannelOutage,
         Self::ChannelRegionOutage,
         Self::SilentChannel,
         Self::SupplierStall,
+        Self::SupplierDelay,
+        Self::BadCardBatch,
         Self::RepeatedTopupFailures,
         Self::PaidNotDelivered,
+        Self::DoubleDelivery,
+        Self::LatePayment,
         Self::ForeignLogin,
+        Self::AccountTakeover,
+        Self::CredentialStuffing,
+        Self::PasswordSpray,
+        Self::Hiccup,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -51,9 +68,17 @@ impl ProblemKind {
             Self::ChannelRegionOutage => "channel × region outage",
             Self::SilentChannel => "silent channel",
             Self::SupplierStall => "supplier stall",
+            Self::SupplierDelay => "supplier delay",
+            Self::BadCardBatch => "bad card batch",
             Self::RepeatedTopupFailures => "repeated top-up failures",
             Self::PaidNotDelivered => "paid, never delivered",
+            Self::DoubleDelivery => "two keys for one order",
+            Self::LatePayment => "paid after expiry",
             Self::ForeignLogin => "login from a foreign place",
+            Self::AccountTakeover => "account takeover",
+            Self::CredentialStuffing => "stuffing from one address",
+            Self::PasswordSpray => "stuffing from many addresses",
+            Self::Hiccup => "hiccup",
         }
     }
 }

@@ -11,9 +11,10 @@ use super::customers::Customer;
 use super::dice::{Dice, Purpose};
 use super::logins::KNOWN_AFTER;
 use super::look_alikes::LookAlikes;
+use super::plan::orders_per_minute;
 use super::record::{Record, account_name, order_name};
 use super::scene::{Past, SLOT, Scene};
-use super::trouble::{Plan, Planted, Trouble, orders_per_minute};
+use super::trouble::{Plan, Planted};
 use super::truth::{Entry, Ledger, Problem, Touched, Truth};
 
 #[derive(Debug)]
@@ -247,7 +248,7 @@ impl<'w> Telling<'w> {
 
 fn problem(index: usize, planted: &Planted, entry: &Entry) -> Problem {
     let mut subject = planted.trouble.subject();
-    if matches!(planted.trouble, Trouble::Loss { .. }) {
+    if planted.trouble.is_of_an_order() {
         for (account, met) in &entry.touched {
             subject
                 .extend(met.orders.iter().map(|order| ("order_id".to_owned(), order_name(*account, *order))));
@@ -282,6 +283,8 @@ mod tests {
 
     use super::*;
     use crate::sim::market::channel_at;
+    use crate::sim::trouble::Trouble;
+    use crate::sim::truth::ProblemKind;
 
     type Told = (Time, serde_json::Value);
 
@@ -355,7 +358,7 @@ mod tests {
         let from = settings.start + Span::from_mins(12 * 60);
         let to = from + Span::from_mins(60);
         let trouble = Trouble::Outage { channel: 0, region: Some(0), share: 0.7 };
-        let (lines, truth) = told(&World::planted(settings, vec![Planted { trouble, from, to }]));
+        let (lines, truth) = told(&World::planted(settings, vec![Planted::steady(trouble, from, to)]));
         let mut counts: BTreeMap<bool, (u32, u32)> = BTreeMap::new();
         let mut failed_inside = BTreeSet::new();
         for (_, event) in &lines {
@@ -391,8 +394,16 @@ mod tests {
     #[test]
     fn a_clean_world_plants_nothing_and_keeps_what_looks_like_trouble() {
         let (_, truth) = told(&World::new(small(8, true)));
-        assert!(truth.problems.is_empty());
-        for kind in ["wrong_passwords", "traveller", "vpn", "poor_geolocation"] {
+        assert!(truth.problems.iter().all(|problem| problem.kind == ProblemKind::Hiccup));
+        for kind in [
+            "wrong_passwords",
+            "traveller",
+            "vpn",
+            "poor_geolocation",
+            "shared_office",
+            "own_change",
+            "late_but_settled",
+        ] {
             assert!(truth.look_alikes.iter().any(|look_alike| look_alike.kind == kind), "{kind}");
         }
     }

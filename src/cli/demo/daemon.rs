@@ -21,7 +21,7 @@ use crate::cli::status;
 const VERB: &str = "demo-daemon";
 pub(super) const TOPICS: [&str; 4] = ["orders", "logins", "feedback", "dead-letters"];
 /// The shipped rules, so that the program alone is enough.
-const RULES: [(&str, &str); 12] = [
+const RULES: [(&str, &str); 13] = [
     ("account-takeover.yaml", include_str!("../../../rules/account-takeover.yaml")),
     ("card-batch-bad.yaml", include_str!("../../../rules/card-batch-bad.yaml")),
     ("channel-silent.yaml", include_str!("../../../rules/channel-silent.yaml")),
@@ -32,8 +32,9 @@ const RULES: [(&str, &str); 12] = [
     ("paid-not-delivered.yaml", include_str!("../../../rules/paid-not-delivered.yaml")),
     ("reconciliation.yaml", include_str!("../../../rules/reconciliation.yaml")),
     ("repeated-topup-failures.yaml", include_str!("../../../rules/repeated-topup-failures.yaml")),
+    ("spending.yaml", include_str!("../../../rules/spending.yaml")),
     ("stock-low.yaml", include_str!("../../../rules/stock-low.yaml")),
-    ("supplier-stalled.yaml", include_str!("../../../rules/supplier-stalled.yaml")),
+    ("supplier-late.yaml", include_str!("../../../rules/supplier-late.yaml")),
 ];
 /// It joins its group and is ready within a few seconds; slow machines get more.
 const START_WITHIN: Duration = Duration::from_secs(40);

@@ -36,9 +36,19 @@ const fn knowable_after(kind: ProblemKind) -> Span {
     match kind {
         ProblemKind::ChannelOutage | ProblemKind::ChannelRegionOutage => Span::from_mins(8),
         ProblemKind::SilentChannel => Span::from_mins(18),
-        ProblemKind::SupplierStall | ProblemKind::PaidNotDelivered => Span::from_mins(35),
-        ProblemKind::RepeatedTopupFailures => Span::from_mins(8),
-        ProblemKind::ForeignLogin => Span::from_mins(2),
+        ProblemKind::SupplierStall | ProblemKind::SupplierDelay | ProblemKind::PaidNotDelivered => {
+            Span::from_mins(35)
+        }
+        ProblemKind::BadCardBatch => Span::from_mins(90),
+        ProblemKind::RepeatedTopupFailures | ProblemKind::CredentialStuffing | ProblemKind::PasswordSpray => {
+            Span::from_mins(8)
+        }
+        ProblemKind::AccountTakeover => Span::from_mins(30),
+        ProblemKind::DoubleDelivery | ProblemKind::LatePayment | ProblemKind::ForeignLogin => {
+            Span::from_mins(2)
+        }
+        // Nobody has to find it.
+        ProblemKind::Hiccup => Span::from_mins(24 * 60),
     }
 }
 

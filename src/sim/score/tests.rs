@@ -217,3 +217,26 @@ fn lines_of_replay_are_read_and_others_passed_over() {
         assert_eq!(read(line.clone()), None, "{line}");
     }
 }
+
+#[test]
+fn a_hiccup_need_not_be_found_and_a_notice_of_it_is_true_and_needless() {
+    let mut truth = world();
+    truth.problems = vec![
+        problem(ProblemKind::Hiccup, &[("channel", "jdpay")], (10, 12), &[("a1", 11), ("a2", 11)], &[]),
+        problem(ProblemKind::ChannelOutage, &[("channel", "card")], (10, 40), &[("a1", 12)], &[]),
+    ];
+    let silent = score(&truth, &[]);
+    assert_eq!((silent.all.planted, silent.missed.as_slice()), (1, &[1][..]));
+
+    let claims = [
+        ticket("i1", &[("channel", "jdpay")], 12),
+        notice("i1", "a1", 12),
+        notice("i1", "a3", 12),
+        ticket("i2", &[("channel", "card")], 15),
+        notice("i2", "a1", 15),
+    ];
+    let score = score(&truth, &claims);
+    assert_eq!((score.false_tickets.len(), score.needless_tickets), (0, 1));
+    assert_eq!((score.true_notices, score.needless_notices, score.false_notices.len()), (2, 1, 1));
+    assert_eq!((score.all.tickets, score.kinds[&ProblemKind::Hiccup].ticketed), (1, 1));
+}
