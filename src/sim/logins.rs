@@ -6,7 +6,7 @@ use crate::core::time::{Span, Time};
 use super::accounts::Whereabouts;
 use super::complaints::Grievance;
 use super::dice::span_of_seconds;
-use super::market::{NO_CODE, PASSWORD_CODE, PLATFORM_CODE};
+use super::market::{DAY, NO_CODE, PASSWORD_CODE, PLATFORM_CODE};
 use super::places::{CITIES_AT_HOME, Network, broadband_address, carrier_address, foreign_address};
 use super::record::{Body, INTRUDER_DEVICE, Login, SHARED_DEVICE};
 use super::scene::{SLOT, Scene};
@@ -287,6 +287,8 @@ impl Scene<'_> {
         if enters {
             self.tell(at, EventType::LoginSucceeded, Body::Login(login));
             self.may_complain(problem, None, at, Grievance::Visit);
+            // Until the owner changes the password, whatever looks strange about the account is because of that.
+            self.ledger.last(problem, self.account.id, at + DAY);
         } else {
             self.tell(at, EventType::LoginFailed, Body::Login(Login { error: PASSWORD_CODE, ..login }));
         }
