@@ -43,43 +43,46 @@ pub struct Sketch {
 }
 
 impl Sketch {
-    pub fn add(&mut self, bin: i32) {
+    /// Adds a value. Returns the bin that it counts in; [`None`] if bins have become one, so that other values count
+    /// elsewhere than before.
+    pub fn add(&mut self, bin: i32) -> Option<i32> {
         match self.bins.binary_search_by_key(&bin, |(bin, _)| *bin) {
             Ok(place) => {
-                if let Some((_, count)) = self.bins.get_mut(place) {
-                    *count += 1;
-                }
+                let (bin, count) = self.bins.get_mut(place)?;
+                *count += 1;
+                Some(*bin)
             }
             // What is below the lowest bin of a full sketch counts there.
             Err(0) if self.bins.len() >= MOST_BINS => {
-                if let Some((_, count)) = self.bins.first_mut() {
-                    *count += 1;
-                }
+                let (lowest, count) = self.bins.first_mut()?;
+                *count += 1;
+                Some(*lowest)
             }
             Err(place) => {
                 self.bins.insert(place, (bin, 1));
-                self.collapse();
+                if self.bins.len() <= MOST_BINS {
+                    return Some(bin);
+                }
+                let (_, lowest) = self.bins.remove(0);
+                if let Some((_, count)) = self.bins.first_mut() {
+                    *count += lowest;
+                }
+                None
             }
         }
     }
 
-    fn collapse(&mut self) {
-        if self.bins.len() > MOST_BINS {
-            let (_, lowest) = self.bins.remove(0);
-            if let Some((_, count)) = self.bins.first_mut() {
-                *count += lowest;
-            }
-        }
-    }
-
-    /// Takes one value away that was added. In a sketch that has become coarse it may be found one bin higher.
-    pub fn remove(&mut self, bin: i32) {
+    /// Takes one value away that was added. In a sketch that has become coarse it may be found one bin higher; returns
+    /// where it was found.
+    pub fn remove(&mut self, bin: i32) -> Option<i32> {
         let place = self.bins.partition_point(|(other, _)| *other < bin);
-        let Some((_, count)) = self.bins.get_mut(place) else { return };
+        let (bin, count) = self.bins.get_mut(place)?;
+        let found = *bin;
         *count -= 1;
         if *count == 0 {
             self.bins.remove(place);
         }
+        Some(found)
     }
 
     pub fn bins(&self) -> impl Iterator<Item = (i32, u32)> {
@@ -243,8 +246,12 @@ mod tests {
     fn whatever_the_order_the_sketch_is_the_same_even_where_its_lowest_bins_have_become_one() {
         let values: Vec<i32> = (0..3_000).map(|step| step * 7 % 3_000).collect();
         let (mut one, mut other) = (Sketch::default(), Sketch::default());
-        values.iter().for_each(|value| one.add(*value));
-        values.iter().rev().for_each(|value| other.add(*value));
+        for value in &values {
+            one.add(*value);
+        }
+        for value in values.iter().rev() {
+            other.add(*value);
+        }
         assert_eq!(one, other);
         assert_eq!(one.bins.len(), MOST_BINS);
         assert_eq!(one.bins().map(|(_, count)| count).sum::<u32>(), 3_000);
@@ -254,7 +261,9 @@ mod tests {
     #[test]
     fn what_was_added_up_can_be_taken_away_again() {
         let mut sketch = Sketch::default();
-        (0..100).for_each(|value| sketch.add(value % 10));
+        for value in 0..100 {
+            sketch.add(value % 10);
+        }
         let mut bins = Bins::default();
         bins.add_all(&sketch);
         bins.add_all(&sketch);

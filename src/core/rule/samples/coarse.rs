@@ -39,6 +39,18 @@ pub enum More {
     Values(BTreeMap<Decimal, u32>),
 }
 
+/// What became of a value that a bucket was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    Apart,
+    /// It counts in this bin of a sketch.
+    Bin(i32),
+    /// The sketch has become coarser by it.
+    Coarser,
+    /// There is no room for it.
+    Not,
+}
+
 #[derive(Debug, Default)]
 pub struct Coarse {
     pub buckets: Vec<Bucket>,
@@ -84,30 +96,36 @@ impl Coarse {
             _ => 0,
         };
         let Some(bucket) = self.buckets.get_mut(place) else { return 0 };
-        let given_up = bucket.add(shape, sample, values < MOST_VALUES);
+        let told = bucket.add(shape, sample, values < MOST_VALUES);
         for totals in self.totals.iter_mut().filter(|totals| totals.range.contains(&place)) {
-            totals.gain(shape, sample, given_up == 0);
+            totals.gain(shape, sample, told);
         }
-        given_up
+        u64::from(told == Told::Not)
     }
 
     /// Takes a sample out of its bucket, as far as the bucket tells it apart. Returns whether the bucket is there.
     pub fn take(&mut self, shape: &Shape, sample: Sample) -> bool {
-        self.forget_totals();
         let number = shape.bucket_of(sample.time);
         let place = self.buckets.partition_point(|bucket| bucket.number < number);
         let Some(bucket) = self.buckets.get_mut(place).filter(|bucket| bucket.number == number) else {
             return false;
         };
         bucket.count = bucket.count.saturating_sub(1);
-        if sample.value == OPEN {
+        let bin = if sample.value == OPEN {
             bucket.open = bucket.open.saturating_sub(1);
+            None
         } else {
             match (shape.agg.keeps(), bucket.more.as_deref_mut()) {
-                (Keeps::Sum, _) => bucket.value = plus(bucket.value, -sample.value),
                 (Keeps::Sketch, Some(More::Sketch(sketch))) => sketch.remove(bin_of(sample.value)),
-                _ => {}
+                (Keeps::Sum, _) => {
+                    bucket.value = plus(bucket.value, -sample.value);
+                    None
+                }
+                _ => None,
             }
+        };
+        for totals in self.totals.iter_mut().filter(|totals| totals.range.contains(&place)) {
+            totals.lose(sample, bin);
         }
         true
     }
@@ -207,8 +225,18 @@ impl Totals {
         }
     }
 
+    /// A sample has gone from one of the buckets, where it counted in this bin.
+    fn lose(&mut self, sample: Sample, bin: Option<i32>) {
+        match bin {
+            Some(bin) => self.bins.take(bin, 1),
+            None if sample.value == OPEN => {}
+            None => return self.clear(),
+        }
+        self.count = self.count.saturating_sub(1);
+    }
+
     /// A sample has come into one of the buckets.
-    fn gain(&mut self, shape: &Shape, sample: Sample, told_apart: bool) {
+    fn gain(&mut self, shape: &Shape, sample: Sample, told: Told) {
         self.count += 1;
         if sample.value == OPEN {
             return;
@@ -220,9 +248,12 @@ impl Totals {
                     self.squares = plus(self.squares, square(sample.value));
                 }
             }
-            // A sketch that has become coarse counts elsewhere than here: it is added up anew.
-            Keeps::Sketch => self.clear(),
-            Keeps::Values if told_apart => *self.values.entry(sample.value).or_default() += 1,
+            Keeps::Sketch => match told {
+                Told::Bin(bin) => self.bins.add(bin, 1),
+                // What was there before counts elsewhere now: it is added up anew.
+                Told::Apart | Told::Not | Told::Coarser => self.clear(),
+            },
+            Keeps::Values if told != Told::Not => *self.values.entry(sample.value).or_default() += 1,
             Keeps::Values | Keeps::Nothing | Keeps::Lowest | Keeps::Highest | Keeps::First | Keeps::Last => {}
         }
     }
@@ -241,12 +272,12 @@ impl Bucket {
     }
 
     /// `room`: whether one more value can be told apart.
-    fn add(&mut self, shape: &Shape, sample: Sample, room: bool) -> u64 {
+    fn add(&mut self, shape: &Shape, sample: Sample, room: bool) -> Told {
         let first = self.count == self.open;
         self.count = self.count.saturating_add(1);
         if sample.value == OPEN {
             self.open += 1;
-            return 0;
+            return Told::Apart;
         }
         let value = sample.value;
         let more = &mut self.more;
@@ -281,7 +312,9 @@ impl Bucket {
             }
             Keeps::Sketch => {
                 match more.get_or_insert_with(|| Box::new(More::Sketch(Sketch::default()))).as_mut() {
-                    More::Sketch(sketch) => sketch.add(bin_of(value)),
+                    More::Sketch(sketch) => {
+                        return sketch.add(bin_of(value)).map_or(Told::Coarser, Told::Bin);
+                    }
                     More::At(_) | More::Squares(_) | More::Values(_) => {}
                 }
             }
@@ -290,12 +323,12 @@ impl Bucket {
                     More::Values(values) if room || values.contains_key(&value) => {
                         *values.entry(value).or_default() += 1;
                     }
-                    More::Values(_) => return 1,
+                    More::Values(_) => return Told::Not,
                     More::At(_) | More::Squares(_) | More::Sketch(_) => {}
                 }
             }
         }
-        0
+        Told::Apart
     }
 
     pub fn encode(&self, to: &mut Writer<'_>) {
