@@ -103,7 +103,7 @@ pub(super) fn run(test: &RuleTest, rules: Vec<Rule>, surroundings: Surroundings<
     let manager_rules = NoticeSettings::default().manager_rules;
     let notices = NoticeSettings { manager_rules, ..NoticeSettings::default() };
     let mut run = Run {
-        engine: Engine::new(Arc::clone(&rules), &[SHARD]),
+        engine: Engine::new(Arc::clone(&rules), &[SHARD]).from_the_beginning(),
         dispatcher: Dispatcher::new(notices, Arc::<Invited>::clone(&customers)),
         customers,
         rules,

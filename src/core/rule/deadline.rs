@@ -2,8 +2,10 @@
 //!
 //! A start at *s* is met by an end with `s - lateness <= time < s + within`. The first start that is not met counts:
 //! it is missed at `s + within`, and until an end comes at or after that, later starts of the key say nothing new. Other
-//! kinds, in which an end usually comes first, let it meet starts for longer than the lateness.
+//! kinds, in which an end usually comes first, let it meet starts for longer than the lateness, and find nothing of keys
+//! whose end may lie before the first event.
 
+mod beginnings;
 mod overdue;
 mod pending;
 mod watch;

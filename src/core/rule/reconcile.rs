@@ -90,6 +90,18 @@ impl Check {
         }
     }
 
+    /// What an order begins with, where that shows that nothing of it has been overlooked.
+    const fn begins(self) -> TypeSet {
+        match self {
+            Self::KeyWithoutPayment => TypeSet::of(EventType::OrderCreated),
+            Self::PaidWithoutKey
+            | Self::ManyKeys
+            | Self::KeySoldTwice
+            | Self::PaymentAfterExpiry
+            | Self::DeliveredAfterRefund => TypeSet::EMPTY,
+        }
+    }
+
     /// The events that they are held against, whatever the filter says.
     const fn held_against(self) -> TypeSet {
         use EventType::{OrderCancelled, OrderCreated, OrderDelivered, OrderPaid, OrderRefunded};
@@ -122,7 +134,7 @@ impl Reconcile {
     }
 
     pub const fn ending_types(&self) -> TypeSet {
-        self.check.held_against()
+        self.check.held_against().or(self.check.begins())
     }
 
     pub fn symbols(&self) -> TextSet {
@@ -150,8 +162,9 @@ impl Reconcile {
             within: self.within,
         };
         // A payment that is told of again has its key long since; a key has its payment before it.
-        let paid_first = self.check == Check::KeyWithoutPayment;
-        Box::new(DeadlineWatch::new(deadline, grace, lateness).looking_back(REMEMBERED, paid_first))
+        let watch = DeadlineWatch::new(deadline, grace, lateness).looking_back(REMEMBERED);
+        let begins = self.check.begins();
+        Box::new(if begins.is_empty() { watch } else { watch.only_where_sure(begins) })
     }
 }
 

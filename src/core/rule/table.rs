@@ -77,6 +77,9 @@ pub trait Watch: Send {
         None
     }
 
+    /// There is nothing before the first event: what is not seen has not happened. Called before it.
+    fn know_all(&mut self) {}
+
     /// Hands out what changed since the last call: key and encoded value, [`None`] for what is gone.
     fn drain_changes(&mut self, sink: Sink<'_>);
 

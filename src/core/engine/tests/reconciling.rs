@@ -91,6 +91,7 @@ fn each_check_finds_what_it_is_about() {
         (50, "order.refunded a1 order_id=o1"),
         (60, "order.delivered a1 order_id=o1 card_id=k1"),
         (70, "order.delivered a1 order_id=o1 card_id=k2"),
+        (90, "order.created a2 order_id=o2"),
         (100, "order.delivered a2 order_id=o2 card_id=k3"),
         (110, "order.paid a3 order_id=o3"),
     ];

@@ -118,6 +118,11 @@ impl PendingSet {
         self.starts.remove(key).map(|pending| (key, pending))
     }
 
+    /// Takes out the earliest start before a time.
+    pub fn take_before(&mut self, time: Time) -> Option<(Symbol, Pending)> {
+        self.take_until(time - Span::from_millis(1))
+    }
+
     pub fn bytes(&self) -> usize {
         // A node of a B-tree is about two thirds full.
         let trees =

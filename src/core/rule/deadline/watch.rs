@@ -2,12 +2,13 @@
 //! ordinary disorder finds nothing.
 
 use crate::core::codec::{CorruptState, Sink, Writer};
-use crate::core::event::{Event, Facts, Symbol};
+use crate::core::event::{Event, Facts, Symbol, TypeSet};
 use crate::core::rule::table::{Recent, Watch};
 use crate::core::rule::verdict::{Evidence, Judged, Moment, Verdict};
 use crate::core::time::{Span, Time};
 
 use super::Deadline;
+use super::beginnings::Beginnings;
 use super::overdue::{Left, OverdueSet};
 use super::pending::{Pending, PendingSet};
 
@@ -30,8 +31,8 @@ pub struct DeadlineWatch {
     lateness: Span,
     /// How long before its start an end still meets it.
     back: Span,
-    /// Nothing is awaited after a start whose end may be among those that were given up.
-    only_where_sure: bool,
+    /// Where ends usually come first: nothing is missed of a key whose end may be among those that are not known.
+    beginnings: Option<Beginnings>,
     pending: PendingSet,
     overdue: OverdueSet,
     /// Ends by key: for starts that arrive after them.
@@ -48,7 +49,7 @@ impl DeadlineWatch {
             grace,
             lateness,
             back: lateness,
-            only_where_sure: false,
+            beginnings: None,
             overdue: OverdueSet::default(),
             ends: Recent::new(MOST_RECENT),
             not_watched: 0,
@@ -56,12 +57,18 @@ impl DeadlineWatch {
         }
     }
 
-    /// An end meets a start that comes up to `back` after it. Where that is the usual order (`only_where_sure`), a start
-    /// whose end may have been given up is not watched; it is counted.
+    /// An end meets a start that comes up to `back` after it.
     #[must_use]
-    pub fn looking_back(self, back: Span, only_where_sure: bool) -> Self {
-        let most = if only_where_sure { MOST_SURE } else { MOST_RECENT };
-        Self { back: back.max(self.lateness), only_where_sure, ends: Recent::new(most), ..self }
+    pub fn looking_back(self, back: Span) -> Self {
+        Self { back: back.max(self.lateness), ..self }
+    }
+
+    /// Ends usually come first. Of a key that began out of sight, and whose end may lie there or have been given up, nothing
+    /// is found; it is counted. `types`: what a key begins with.
+    #[must_use]
+    pub fn only_where_sure(self, types: TypeSet) -> Self {
+        let beginnings = Some(Beginnings::new(types, PendingSet::new(self.settings.within)));
+        Self { beginnings, ends: Recent::new(MOST_SURE), ..self }
     }
 
     fn limit(&self, start: Time) -> Time {
@@ -71,6 +78,15 @@ impl DeadlineWatch {
     /// Whether an end at `end` is in time for a start at `start`.
     fn meets(&self, start: Time, end: Time) -> bool {
         start - self.back <= end && end < self.limit(start)
+    }
+
+    /// Takes note that there was an event, and says whether a key begins with it.
+    fn hear(&mut self, event: &Event<'_>, moment: Moment) -> bool {
+        let Some(beginnings) = &mut self.beginnings else { return false };
+        if !moment.late {
+            beginnings.hear(event.time);
+        }
+        beginnings.types.contains(event.event_type)
     }
 
     fn end(&mut self, key: Symbol, time: Time, moment: Moment, out: &mut Vec<Judged>) {
@@ -83,6 +99,15 @@ impl DeadlineWatch {
                 self.pending.remove(key);
             } else if time >= self.limit(start) {
                 self.pending.note_end(key, time);
+            }
+        }
+        let doubtful = self.beginnings.as_mut().map(Beginnings::doubtful);
+        if let Some(start) = doubtful.and_then(|doubtful| doubtful.get(key)).map(|pending| pending.start) {
+            let (met, late) = (self.meets(start, time), time >= self.limit(start));
+            match self.beginnings.as_mut().map(Beginnings::doubtful) {
+                Some(doubtful) if met => drop(doubtful.remove(key)),
+                Some(doubtful) if late => doubtful.note_end(key, time),
+                _ => {}
             }
         }
         let Some((start, subject)) = self.overdue.get(key).map(|overdue| (overdue.start, overdue.subject))
@@ -103,7 +128,26 @@ impl DeadlineWatch {
         resolve(subject, left, out);
     }
 
-    fn start(&mut self, key: Symbol, subject: Symbol, event: &Event<'_>, out: &mut Vec<Judged>) {
+    /// A key begins. What is looked back on from its starts on need not all be known.
+    fn begin(&mut self, key: Symbol, time: Time, moment: Moment, out: &mut Vec<Judged>) {
+        if !self.is_unsure(time) {
+            return;
+        }
+        let wanted = moment.settled - self.back;
+        let doubtful = self.beginnings.as_mut().and_then(|beginnings| beginnings.began(key, time, wanted));
+        if let Some(pending) = doubtful {
+            self.judge(key, pending, moment, out);
+        }
+    }
+
+    fn start(
+        &mut self,
+        key: Symbol,
+        subject: Symbol,
+        event: &Event<'_>,
+        moment: Moment,
+        out: &mut Vec<Judged>,
+    ) {
         let time = event.time;
         if subject == Symbol::MISSING || self.is_met(key, time) {
             return;
@@ -118,19 +162,24 @@ impl DeadlineWatch {
                 return;
             }
         }
+        if let Some(beginnings) = &mut self.beginnings
+            && beginnings.starts(key, time)
+        {
+            return;
+        }
         match self.pending.get(key).map(|pending| (pending.start, pending.ended)) {
             Some((start, ended)) if time >= start => {
                 // The one before ended too late and is only not judged yet.
                 if time > ended
                     && let Some(pending) = self.pending.remove(key)
                 {
-                    self.miss(key, pending, out);
+                    self.judge(key, pending, moment, out);
                 } else {
                     return;
                 }
             }
             Some(_) => {}
-            None if self.pending.len() >= MOST_PENDING || self.is_unsure(time) => {
+            None if self.pending.len() >= MOST_PENDING => {
                 self.not_watched += 1;
                 return;
             }
@@ -145,8 +194,28 @@ impl DeadlineWatch {
         self.ends.times(key).any(|end| from <= end && end < limit)
     }
 
+    /// Whether an end that would meet a start at this time may be one that is not known.
     fn is_unsure(&self, start: Time) -> bool {
-        self.only_where_sure && self.ends.reaches_back_to() > start - self.back
+        let Some(beginnings) = &self.beginnings else { return false };
+        self.ends.reaches_back_to().max(beginnings.first()) > start - self.back
+    }
+
+    /// Whether the end of a key that starts at this time may be one that is not known.
+    fn is_doubtful(&mut self, key: Symbol, start: Time) -> bool {
+        let reach = self.ends.reaches_back_to();
+        let unsure = self.is_unsure(start);
+        self.beginnings.as_mut().is_some_and(|beginnings| unsure && !beginnings.is_known(key, reach, start))
+    }
+
+    /// A limit has passed. Where the end may be one that is not known, what the key began with may still arrive.
+    fn judge(&mut self, key: Symbol, pending: Pending, moment: Moment, out: &mut Vec<Judged>) {
+        if !self.is_doubtful(key, pending.start) {
+            return self.miss(key, pending, out);
+        }
+        match &mut self.beginnings {
+            Some(beginnings) if pending.start >= moment.settled => beginnings.doubt(key, pending),
+            _ => self.not_watched += 1,
+        }
     }
 
     fn pending_of(&mut self, key: Symbol, subject: Symbol, event: &Event<'_>) -> Pending {
@@ -159,6 +228,9 @@ impl DeadlineWatch {
 
     /// A start before the one that was missed: the key was missed earlier.
     fn begin_earlier(&mut self, key: Symbol, subject: Symbol, event: &Event<'_>, out: &mut Vec<Judged>) {
+        if self.is_doubtful(key, event.time) {
+            return;
+        }
         let mut pending = self.pending_of(key, subject, event);
         let Some(before) =
             self.overdue.get(key).map(|overdue| (overdue.start, overdue.subject, overdue.ended))
@@ -206,14 +278,18 @@ impl Watch for DeadlineWatch {
         let ends = self.settings.end.holds(event);
         let starts = starts && !moment.late && self.settings.start.holds(event);
         let key = event.symbol(self.settings.key);
-        if key == Symbol::MISSING || !(starts || ends) {
+        let begins = self.hear(event, moment);
+        if key == Symbol::MISSING || !(starts || ends || begins) {
             return;
+        }
+        if begins {
+            self.begin(key, event.time, moment, out);
         }
         if ends {
             self.end(key, event.time, moment, out);
         }
         if starts {
-            self.start(key, subject, event, out);
+            self.start(key, subject, event, moment, out);
         }
     }
 
@@ -224,12 +300,15 @@ impl Watch for DeadlineWatch {
     fn advance(&mut self, moment: Moment, out: &mut Vec<Judged>) {
         let missed = moment.now - self.grace - self.settings.within;
         while let Some((key, pending)) = self.pending.take_until(missed) {
-            self.miss(key, pending, out);
+            self.judge(key, pending, moment, out);
         }
     }
 
     fn sweep(&mut self, moment: Moment) {
         self.ends.forget(moment.settled - self.back);
+        if let Some(beginnings) = &mut self.beginnings {
+            self.not_watched += beginnings.sweep(moment.settled, moment.settled - self.back);
+        }
         self.pending.sweep();
         self.overdue.sweep(self.settings.within, self.lateness, moment.settled);
     }
@@ -241,7 +320,10 @@ impl Watch for DeadlineWatch {
     fn drain_changes(&mut self, sink: Sink<'_>) {
         self.pending.drain_changes(PENDING, &mut *sink);
         self.overdue.drain_changes(OVERDUE, &mut *sink);
-        self.ends.drain_changes(RECENT, sink);
+        self.ends.drain_changes(RECENT, &mut *sink);
+        if let Some(beginnings) = &mut self.beginnings {
+            beginnings.drain_changes(sink);
+        }
     }
 
     fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), CorruptState> {
@@ -249,19 +331,29 @@ impl Watch for DeadlineWatch {
             Some((&PENDING, key)) => self.pending.restore(key, value),
             Some((&OVERDUE, key)) => self.overdue.restore(key, value),
             Some((&RECENT, key)) => self.ends.restore(key, value),
-            _ => Err(CorruptState),
+            Some((tag, key)) => self.beginnings.as_mut().ok_or(CorruptState)?.restore(*tag, key, value),
+            None => Err(CorruptState),
         }
     }
 
     fn subjects(&self) -> usize {
-        self.pending.len() + self.overdue.subjects()
+        let doubtful = self.beginnings.as_ref().map_or(0, Beginnings::subjects);
+        self.pending.len() + self.overdue.subjects() + doubtful
     }
 
     fn bytes(&self) -> usize {
-        self.pending.bytes() + self.overdue.bytes() + self.ends.bytes()
+        let beginnings = self.beginnings.as_ref().map_or(0, Beginnings::bytes);
+        self.pending.bytes() + self.overdue.bytes() + self.ends.bytes() + beginnings
     }
 
     fn given_up(&self) -> u64 {
-        self.overdue.given_up() + self.ends.dropped() + self.not_watched
+        let beginnings = self.beginnings.as_ref().map_or(0, Beginnings::dropped);
+        self.overdue.given_up() + self.ends.dropped() + beginnings + self.not_watched
+    }
+
+    fn know_all(&mut self) {
+        if let Some(beginnings) = &mut self.beginnings {
+            beginnings.know_all();
+        }
     }
 }

@@ -8,6 +8,7 @@ use rust_decimal::Decimal;
 
 use super::*;
 use crate::core::event::{NumberField, Symbol};
+use crate::core::rule::table::Watch;
 use crate::core::rule::table::testing::{Given, Pair, Random, at, disordered, given, seconds};
 use crate::core::rule::verdict::{Judged, Verdict};
 use crate::core::time::Time;
@@ -53,10 +54,26 @@ fn lines(said: &[Judged]) -> Vec<String> {
         .collect()
 }
 
-/// Gives events in this order, with a lateness of two minutes and a grace of five seconds, and lets a day pass.
+/// A watch that sees everything that there ever was.
+fn whole(settings: Reconcile, grace: Span, lateness: Span) -> Box<dyn Watch> {
+    let mut watch = settings.watch(grace, lateness);
+    watch.know_all();
+    watch
+}
+
+/// Gives events in this order, with a lateness of two minutes and a grace of five seconds, and lets a day pass. Nothing lies
+/// before them.
 fn check(settings: Reconcile, events: &[(i64, &str)], expected: &[&str]) {
-    let new = || settings.watch(seconds(5), seconds(LATENESS));
-    let mut pair = Pair::new(&new, seconds(LATENESS));
+    play(&|| whole(settings, seconds(5), seconds(LATENESS)), events, expected);
+}
+
+/// The same, with everything before the first event unknown.
+fn check_midway(settings: Reconcile, events: &[(i64, &str)], expected: &[&str]) {
+    play(&|| settings.watch(seconds(5), seconds(LATENESS)), events, expected);
+}
+
+fn play(new: &dyn Fn() -> Box<dyn Watch>, events: &[(i64, &str)], expected: &[&str]) {
+    let mut pair = Pair::new(new, seconds(LATENESS));
     for (time, written) in events {
         let given = event(*time, written);
         pair.wait_for(&given);
@@ -100,6 +117,35 @@ fn key_without_payment_is_found_unless_a_payment_came_before_or_comes_in_time() 
     // Refunded or not: it was never paid.
     let events = [(0, "delivered order=o1"), (60, "refunded order=o1")];
     check(settings, &events, &["found 600: 600 beyond 600"]);
+}
+
+#[test]
+fn a_key_whose_payment_may_lie_before_the_first_event_is_not_without_it() {
+    let settings = rule(Check::KeyWithoutPayment, 600);
+    check_midway(settings, &[(0, "delivered order=o1")], &[]);
+    check_midway(settings, &[(0, "refunded order=o2 subject=2"), (3_000, "delivered order=o1")], &[]);
+    // Of an order that was made in plain sight nothing lies before, however its news arrive.
+    let found = ["found 3600: 3600 beyond 3600"];
+    let long = rule(Check::KeyWithoutPayment, 3_600);
+    check_midway(long, &[(-60, "created order=o1"), (0, "delivered order=o1")], &found);
+    check_midway(long, &[(0, "delivered order=o1"), (-60, "created order=o1")], &found);
+    let short = rule(Check::KeyWithoutPayment, 20);
+    let found = ["found 20: 20 beyond 20"];
+    check_midway(
+        short,
+        &[(0, "delivered order=o1"), (59, "paid order=o2"), (-60, "created order=o1")],
+        &found,
+    );
+    let other = [(0, "delivered order=o1"), (59, "paid order=o2"), (-60, "created order=o2")];
+    check_midway(short, &other, &[]);
+    let paid =
+        [(0, "delivered order=o1"), (59, "paid order=o2"), (-50, "paid order=o1"), (-60, "created order=o1")];
+    check_midway(short, &paid, &[]);
+    // After a week all that is looked back on has been seen.
+    let week = REMEMBERED.as_secs_f64() as i64;
+    check_midway(short, &[(0, "paid order=o2"), (week - 1, "delivered order=o1")], &[]);
+    let found = format!("found {}: 20 beyond 20", week + 20);
+    check_midway(short, &[(0, "paid order=o2"), (week, "delivered order=o1")], &[&found]);
 }
 
 #[test]
@@ -311,7 +357,7 @@ fn any_order_of_arrival_within_the_lateness_gives_the_findings_of_the_model() {
             let most = if check.is_absence() { 8 } else { 30 };
             let events: Vec<_> =
                 (0..random.between(2, most)).map(|_| chance(&mut random, check, length)).collect();
-            let new = || settings.watch(grace, lateness);
+            let new = || whole(settings, grace, lateness);
             let arrivals = disordered(&mut random, events.clone(), lateness);
             let pair = Pair::new(&new, lateness).run(&mut random, &arrivals, true);
             let mut expected = BTreeSet::new();
@@ -330,4 +376,38 @@ fn any_order_of_arrival_within_the_lateness_gives_the_findings_of_the_model() {
             false => assert_eq!(withdrawn, 0, "{check:?}"),
         }
     }
+}
+
+#[test]
+fn any_order_of_arrival_gives_the_findings_of_the_orders_that_were_made_in_plain_sight() {
+    let (mut findings, mut doubtful, mut withdrawn) = (0, 0, 0);
+    for seed in 0..9_000 {
+        let mut random = Random::new(seed);
+        let settings = rule(Check::KeyWithoutPayment, random.between(3, 30));
+        let (lateness, grace) = (seconds(random.between(0, 60)), seconds(random.below(5)));
+        let length = random.between(20, 300);
+        let mut events: Vec<_> =
+            (0..random.between(2, 8)).map(|_| chance(&mut random, settings.check, length)).collect();
+        let mut expected = BTreeSet::new();
+        for subject in 1..=2 {
+            let own = |given: &&Given| given.subject == Symbol(subject);
+            let found = model(&settings, &events.iter().filter(own).collect::<Vec<_>>());
+            let first = events.iter().filter(own).map(|given| given.event.time).min();
+            if let Some(first) = first.filter(|_| random.percent(50)) {
+                let before = first.since(at(0)).as_secs_f64() as i64 - random.below(30);
+                events.push(event(before, &format!("created subject={subject} order=o{subject}")));
+                expected.extend(found.into_iter().map(|time| (Symbol(subject), time)));
+            } else {
+                doubtful += found.len();
+            }
+        }
+        let new = || settings.watch(grace, lateness);
+        let arrivals = disordered(&mut random, events, lateness);
+        let pair = Pair::new(&new, lateness).run(&mut random, &arrivals, true);
+        assert_eq!(pair.said.found, expected, "seed {seed}, {settings:?}, lateness {lateness}");
+        findings += expected.len();
+        withdrawn += pair.said.withdrawn;
+    }
+    assert!(findings > 200 && doubtful > 200, "{findings} findings, {doubtful} in doubt");
+    assert!(withdrawn > 20, "{withdrawn} withdrawn");
 }
