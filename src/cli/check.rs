@@ -1,5 +1,6 @@
 //! `forewarn check`: whether rules can be used, and what a careful author would still do about them.
 
+mod lint;
 mod surroundings;
 
 use std::collections::BTreeSet;
@@ -13,11 +14,12 @@ use clap::Args;
 use crate::core::rule::condition::nearest;
 use crate::core::rule::parse::{LoadedRule, Place, RuleError};
 use crate::core::rule::{Detect, NoticePolicy, RuleState};
-use crate::delivery::render::SHIPPED;
+use crate::delivery::render::Templates;
 use crate::settings::{Settings, SettingsError};
 
 use super::selection::{self, Selection};
 use super::setup;
+use surroundings::Kept;
 
 /// The exit code of lint warnings with `--deny-warnings`.
 const LINT: u8 = 3;
@@ -61,25 +63,37 @@ pub fn run(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
             return report.finish("configuration, rules not looked at", arguments.deny_warnings);
         }
     };
-    let checked = rules(arguments, &settings, &mut report)?;
-    for problem in surroundings::templates(&settings) {
+    let templates = surroundings::templates(&settings);
+    let (unreachable, kept) = match &arguments.config {
+        Some(_) if !arguments.offline => surroundings::neighbours(&settings)?,
+        _ => (Vec::new(), Vec::new()),
+    };
+    let known = Known { settings: &settings, templates: templates.as_ref().ok(), kept: &kept };
+    let checked = rules(arguments, &known, &mut report)?;
+    let broken = templates.err().into_iter().flatten();
+    for problem in broken.chain(surroundings::locations(&settings)).chain(unreachable) {
         report.error(&problem)?;
-    }
-    if arguments.config.is_some() && !arguments.offline {
-        for problem in surroundings::neighbours(&settings)? {
-            report.error(&problem)?;
-        }
     }
     let checked = if arguments.config.is_some() { format!("configuration, {checked}") } else { checked };
     report.finish(&checked, arguments.deny_warnings)
 }
 
+/// What rules lean on.
+#[derive(Clone, Copy)]
+struct Known<'k> {
+    settings: &'k Settings,
+    /// [`None`]: they can't be read, and what can't be read is not missed.
+    templates: Option<&'k Templates>,
+    kept: &'k [Kept],
+}
+
 /// Checks the rules; returns in words what was read.
 fn rules(
     arguments: &CheckArguments,
-    settings: &Settings,
+    known: &Known<'_>,
     report: &mut Report<impl Write>,
 ) -> anyhow::Result<String> {
+    let Known { settings, templates, kept } = *known;
     let options = setup::load_options(settings);
     let directory = arguments.rules.as_deref();
     Ok(match selection::select(&arguments.paths, directory, &settings.rules.path, &options)? {
@@ -100,8 +114,13 @@ fn rules(
         }
         Ok(selection) => {
             let tested = tested_elsewhere(&selection);
-            for warning in selection.rules.iter().flat_map(|loaded| lint(loaded, &tested)) {
+            let warnings = selection.rules.iter().flat_map(|loaded| lint(loaded, &tested, templates));
+            let together = lint::of_all(&selection).into_iter();
+            for warning in warnings.chain(together).chain(lint::beyond_retention(&selection, kept)) {
                 report.warning(&warning)?;
+            }
+            if let Some(note) = lint::idle(&selection, settings) {
+                report.note(&note)?;
             }
             format!("{} in {}", count(selection.rules.len(), "rule"), count(selection.files, "file"))
         }
@@ -126,6 +145,11 @@ impl<W: Write> Report<W> {
         writeln!(self.out, "{}\n", warning.render("warning"))
     }
 
+    /// What is no mistake, and worth knowing.
+    fn note(&mut self, note: &str) -> io::Result<()> {
+        writeln!(self.out, "note: {note}\n")
+    }
+
     fn finish(mut self, checked: &str, deny_warnings: bool) -> anyhow::Result<ExitCode> {
         let (errors, warnings) = (count(self.errors, "error"), count(self.warnings, "warning"));
         writeln!(self.out, "{checked}: {errors}, {warnings}")?;
@@ -144,7 +168,11 @@ fn tested_elsewhere(selection: &Selection) -> BTreeSet<(&str, bool)> {
 }
 
 /// What works and should be better. `tested`: by files of tests.
-fn lint(loaded: &LoadedRule, tested: &BTreeSet<(&str, bool)>) -> Vec<RuleError> {
+fn lint(
+    loaded: &LoadedRule,
+    tested: &BTreeSet<(&str, bool)>,
+    templates: Option<&Templates>,
+) -> Vec<RuleError> {
     let LoadedRule { rule, tests, origin } = loaded;
     let mut warnings = Vec::new();
     let name = &origin.name;
@@ -171,14 +199,10 @@ fn lint(loaded: &LoadedRule, tested: &BTreeSet<(&str, bool)>) -> Vec<RuleError> 
         warn(name, format!("`{}` has no owner", rule.name), "say who answers for it: `owner: payments`");
     }
     if let Some(notice) = &rule.notice {
-        let missing = templates(notice).zip(&origin.templates);
-        for (template, place) in missing.filter(|(template, _)| !SHIPPED.contains(template)) {
-            let help = match nearest(template, SHIPPED) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("there are: {}", SHIPPED.join(", ")),
-            };
-            let said = format!("there is no template `{template}` among the shipped ones");
-            warn(place, said, &help);
+        for (name, place) in named(notice).zip(&origin.templates) {
+            if let Some((message, help)) = templates.and_then(|templates| lacks(name, templates)) {
+                warn(place, message, &help);
+            }
         }
         let may_prove_wrong = match &rule.detect {
             Detect::Deadline(_) => true,
@@ -196,10 +220,30 @@ fn lint(loaded: &LoadedRule, tested: &BTreeSet<(&str, bool)>) -> Vec<RuleError> 
     warnings
 }
 
-fn templates(notice: &NoticePolicy) -> impl Iterator<Item = &str> {
+/// The templates that it names, in the order of their places.
+fn named(notice: &NoticePolicy) -> impl Iterator<Item = &str> {
     [Some(notice.template.as_str()), notice.recovered.as_deref(), notice.corrected.as_deref()]
         .into_iter()
         .flatten()
+}
+
+/// What a template lacks that a rule names, and what to do about it.
+fn lacks(name: &str, templates: &Templates) -> Option<(String, String)> {
+    let missing = templates.missing(name);
+    if missing.is_empty() {
+        return None;
+    }
+    if missing.len() < Templates::PARTS {
+        let help = "customers who read that language can't be told; add it to the folder `notices.templates`";
+        return Some((format!("the template `{name}` lacks {}", missing.join(", ")), help.to_owned()));
+    }
+    let names = templates.names();
+    let names = || names.iter().map(String::as_str);
+    let help = match nearest(name, names()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("there are: {}", names().collect::<Vec<_>>().join(", ")),
+    };
+    Some((format!("there is no template `{name}`"), help))
 }
 
 fn count(number: usize, what: &str) -> String {

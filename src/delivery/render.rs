@@ -126,27 +126,27 @@ impl Templates {
         Self::load(settings, BTreeMap::new())
     }
 
+    /// The files that make a template whole.
+    pub const PARTS: usize = 2 * Locale::ALL.len();
+
     /// Whether there is a template of this name that rules can use.
     pub fn has(&self, name: &str) -> bool {
-        self.names().contains(name)
+        self.missing(name).is_empty()
     }
 
-    /// The names that rules can use: those with a subject and a text in every language.
+    /// The files that it lacks: a subject and a text in every language make it whole.
+    pub fn missing(&self, name: &str) -> Vec<String> {
+        let needed = Locale::ALL
+            .into_iter()
+            .flat_map(|locale| ["subject", "txt"].map(|part| format!("{locale}/{name}.{part}")));
+        needed.filter(|file| self.environment.get_template(file).is_err()).collect()
+    }
+
+    /// The names that rules can use, see [`Templates::has`].
     pub fn names(&self) -> BTreeSet<String> {
-        let parts: BTreeSet<&str> = self.environment.templates().map(|(name, _)| name).collect();
-        let whole = |name: &str| {
-            Locale::ALL.iter().all(|locale| {
-                ["subject", "txt"]
-                    .iter()
-                    .all(|part| parts.contains(format!("{locale}/{name}.{part}").as_str()))
-            })
-        };
-        parts
-            .iter()
-            .filter_map(|part| part.split_once('/')?.1.strip_suffix(".subject"))
-            .filter(|name| whole(name))
-            .map(str::to_owned)
-            .collect()
+        let parts = self.environment.templates().filter_map(|(part, _)| part.split_once('/'));
+        let names = parts.filter_map(|(_, part)| part.strip_suffix(".subject"));
+        names.filter(|name| self.has(name)).map(str::to_owned).collect()
     }
 
     /// The words for a customer, or for their account manager.

@@ -152,3 +152,19 @@ fn a_topic_that_is_not_there_is_named() {
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains(&missing), "{said}");
 }
+
+#[test]
+fn a_rule_that_looks_back_further_than_a_topic_is_kept_is_told_by_check() {
+    let mailbox = Mailbox::open();
+    let logins = broker::topic("logins", 1);
+    let orders = broker::unique("orders");
+    broker::create(&orders, 1, &[("retention.ms", "86400000")]);
+    let place = Place::new(&orders, &logins, &mailbox);
+    let rule = "owner: o\nstate: shadow\ngroup_by: [account_id]\ndetect: { kind: frequency, at_least: 3, window: 2d }\n";
+    place.add_rule("kept", &format!("name: kept\ntopics: logins\n{rule}"));
+    place.add_rule("short", &format!("name: short\ntopics: orders\n{rule}"));
+    let said = place.ask(&["check", "-c", "forewarn.toml"]);
+    let out = String::from_utf8(said.stdout).unwrap();
+    let told = format!("`short` looks back 2d, and kafka keeps the events of {orders} for 1d");
+    assert!(out.contains(&told) && out.contains("no errors, 1 warning"), "{out}");
+}

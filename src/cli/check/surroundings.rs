@@ -3,30 +3,48 @@
 use std::path::Path;
 
 use crate::core::event::Topic;
+use crate::core::time::Span;
 use crate::daemon::messages::{load_templates, mailer};
+use crate::delivery::render::Templates;
 use crate::edge::customers::CustomerFile;
-use crate::edge::kafka::{Cluster, Probe};
+use crate::edge::geo::Locations;
+use crate::edge::kafka::{Cluster, ConnectError, Probe};
 use crate::edge::store::sqlite::{OpenError, SqliteStore};
 use crate::settings::{CustomerSettings, KafkaSettings, Settings, SmtpSettings, TopicSettings};
 
-/// What is wrong with the templates, one line each.
-pub(super) fn templates(settings: &Settings) -> Vec<String> {
-    match load_templates(settings) {
-        Ok(_) => Vec::new(),
-        Err(error) => format!("{error:#}").lines().map(str::to_owned).collect(),
-    }
+/// The templates, or what is wrong with them, one line each.
+pub(super) fn templates(settings: &Settings) -> Result<Templates, Vec<String>> {
+    load_templates(settings).map_err(|error| format!("{error:#}").lines().map(str::to_owned).collect())
 }
 
-/// What does not answer as it should, one line each.
-pub(super) fn neighbours(settings: &Settings) -> anyhow::Result<Vec<String>> {
+/// What is wrong with the location files.
+pub(super) fn locations(settings: &Settings) -> Option<String> {
+    let error = Locations::load(settings.geo.as_ref()?).err()?;
+    Some(format!("geo: {:#}", anyhow::Error::from(error)))
+}
+
+/// How long Kafka keeps the events of a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Kept {
+    pub(super) topic: Topic,
+    pub(super) name: String,
+    pub(super) span: Span,
+}
+
+/// What does not answer as it should, one line each; and how long the topics are kept that are not kept for good.
+pub(super) fn neighbours(settings: &Settings) -> anyhow::Result<(Vec<String>, Vec<Kept>)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (kept, broker) = match runtime.block_on(broker(&settings.kafka, &settings.topics)) {
+        Ok(kept) => (kept, Ok(())),
+        Err(problem) => (Vec::new(), Err(problem)),
+    };
     let problems = [
         customers(settings.customers.as_ref()),
         runtime.block_on(database(&settings.store.path)),
-        broker(&settings.kafka, &settings.topics),
+        broker,
         runtime.block_on(mail(settings.smtp.as_ref())),
     ];
-    Ok(problems.into_iter().filter_map(Result::err).collect())
+    Ok((problems.into_iter().filter_map(Result::err).collect(), kept))
 }
 
 /// The daemon makes the database and brings an older one up to date; what it can't do is told here.
@@ -63,7 +81,7 @@ async fn mail(settings: Option<&SmtpSettings>) -> Result<(), String> {
     mailer.probe().await.map_err(problem)
 }
 
-fn broker(settings: &KafkaSettings, topics: &TopicSettings) -> Result<(), String> {
+async fn broker(settings: &KafkaSettings, topics: &TopicSettings) -> Result<Vec<Kept>, String> {
     let options =
         settings.options.iter().map(|(key, value)| (key.clone(), value.expose().to_owned())).collect();
     let cluster = Cluster { brokers: settings.brokers.clone(), group: settings.group.clone(), options };
@@ -75,6 +93,15 @@ fn broker(settings: &KafkaSettings, topics: &TopicSettings) -> Result<(), String
     ];
     let named: Vec<(Topic, String)> =
         named.into_iter().filter_map(|(topic, name)| Some((topic, name.clone()?))).collect();
-    let counts = Probe::new(&cluster).and_then(|probe| probe.partitions(&named));
-    counts.map(|_| ()).map_err(|error| error.to_string())
+    let said = |error: ConnectError| error.to_string();
+    let probe = Probe::new(&cluster).map_err(said)?;
+    probe.partitions(&named).map_err(said)?;
+    let names: Vec<&str> = named.iter().map(|(_, name)| name.as_str()).collect();
+    // Reading events needs no right to read a topic's settings, so who lacks that hears nothing of retention.
+    let spans = probe.retention(&cluster, &names).await.unwrap_or_default();
+    let kept = named.into_iter().filter_map(|(topic, name)| {
+        let span = *spans.get(&name)?;
+        Some(Kept { topic, name, span })
+    });
+    Ok(kept.collect())
 }

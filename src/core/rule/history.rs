@@ -39,6 +39,25 @@ impl Rule {
         of_kind + self.lateness + self.grace + self.pending + self.keep_firing
     }
 
+    /// How far back an event may lie that what is found still depends on.
+    pub fn window(&self) -> Span {
+        match &self.detect {
+            Detect::Any | Detect::List(_) | Detect::Travel(_) => Span::ZERO,
+            Detect::Frequency(detect) => detect.window,
+            Detect::Cardinality(detect) => detect.window,
+            Detect::Metric(detect) => detect.window,
+            Detect::Ratio(detect) => detect.window,
+            Detect::Spike(detect) => detect.window + detect.reference,
+            Detect::Change(detect) => detect.window,
+            Detect::Deadline(detect) => detect.within,
+            Detect::Sequence(detect) => detect.within,
+            Detect::Correlation(detect) => detect.window,
+            Detect::Reconcile(detect) => detect.within,
+            Detect::Flatline(detect) => detect.window,
+            Detect::NewTerm(detect) => detect.window,
+        }
+    }
+
     /// The history that the rule needs, with that of the rules of its set that it hears.
     pub fn history(&self, rules: &RuleSet) -> Span {
         // No circle of rules is ever loaded, and no chain of them is longer than the set.

@@ -69,6 +69,10 @@ impl WholeLimit {
         values.chain([self.default])
     }
 
+    pub fn least(&self) -> u32 {
+        self.all().min().unwrap_or(self.default)
+    }
+
     pub fn most(&self) -> u32 {
         self.all().max().unwrap_or(self.default)
     }

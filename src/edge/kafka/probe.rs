@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, NewTopic, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
@@ -11,7 +13,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::client::{ANSWER_WITHIN, Cluster, ConnectError, Role};
 use super::context::{Context, Watch};
 use crate::core::event::Topic;
-use crate::core::time::Time;
+use crate::core::time::{Span, Time};
 
 /// An answer that takes longer counts as none when it is only asked whether the cluster is there.
 const PULSE_WITHIN: Duration = Duration::from_secs(2);
@@ -103,6 +105,30 @@ impl Probe {
             },
             Err(error) => Err(refused(watch.last_failure().unwrap_or_else(|| error.to_string()))),
         }
+    }
+
+    /// How long the cluster keeps the records of those topics that it does not keep for good.
+    pub async fn retention(
+        &self,
+        cluster: &Cluster,
+        topics: &[&str],
+    ) -> Result<BTreeMap<String, Span>, ConnectError> {
+        let (admin, watch) = cluster.client::<AdminClient<Context>>(Role::Admin, "admin")?;
+        let asked: Vec<_> = topics.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
+        let options = AdminOptions::new().request_timeout(Some(self.answer_within));
+        let answers = admin.describe_configs(&asked, &options).await.map_err(|source| {
+            let (brokers, last) = (self.brokers.clone(), watch.last_failure());
+            let what = "how long topics are kept".to_owned();
+            ConnectError::Refused { brokers, what, source: Box::new(source), last }
+        })?;
+        let kept = answers.into_iter().flatten().filter_map(|resource| {
+            let setting = |name| resource.get(name).and_then(|entry| entry.value.as_deref());
+            let deletes = setting("cleanup.policy").is_none_or(|policy| policy.contains("delete"));
+            let millis: i64 = setting("retention.ms")?.parse().ok()?;
+            let OwnedResourceSpecifier::Topic(name) = &resource.specifier else { return None };
+            (deletes && millis >= 0).then(|| (name.clone(), Span::from_millis(millis)))
+        });
+        Ok(kept.collect())
     }
 
     pub fn partition_count(&self, name: &str, key: &str) -> Result<u32, ConnectError> {

@@ -379,20 +379,17 @@ fn notice(node: &Node, local: bool, reading: &mut Reading<'_>) -> Option<(Notice
 
 /// What the parts of a rule must have to do with each other.
 fn agree(rule: &mut Rule, detect: &Range<usize>, reading: &mut Reading<'_>) {
-    let starting = |condition: &Condition| rule.topics.and(rule.filter.types()).and(condition.types());
-    let (name, starts) = match &rule.detect {
-        Detect::Frequency(detect) => ("count", starting(&detect.count)),
-        Detect::Ratio(detect) => ("of", starting(&detect.among).and(detect.of.types())),
-        Detect::Deadline(detect) => ("start", starting(&detect.start)),
-        Detect::Spike(detect) => ("count", starting(&detect.count)),
-        Detect::Reconcile(detect) => ("check", starting(&Condition::TypeIn(detect.types()))),
-        Detect::Metric(metric) => metric
-            .pair()
-            .map_or_else(|| ("where", starting(&Condition::Always)), |pair| ("start", starting(&pair.start))),
-        // A sequence of findings needs no event of its own.
-        Detect::Sequence(detect) if detect.findings.is_empty() => {
-            ("steps", starting(&Condition::Always).and(detect.types()))
+    let (name, types) = match &rule.detect {
+        Detect::Frequency(detect) => ("count", detect.count.types()),
+        Detect::Ratio(detect) => ("of", detect.among.types().and(detect.of.types())),
+        Detect::Deadline(detect) => ("start", detect.start.types()),
+        Detect::Spike(detect) => ("count", detect.count.types()),
+        Detect::Reconcile(detect) => ("check", detect.types()),
+        Detect::Metric(metric) => {
+            metric.pair().map_or(("where", TypeSet::ALL), |pair| ("start", pair.start.types()))
         }
+        // A sequence of findings needs no event of its own.
+        Detect::Sequence(detect) if detect.findings.is_empty() => ("steps", detect.types()),
         Detect::Any
         | Detect::Cardinality(_)
         | Detect::Change(_)
@@ -401,14 +398,17 @@ fn agree(rule: &mut Rule, detect: &Range<usize>, reading: &mut Reading<'_>) {
         | Detect::Correlation(_)
         | Detect::Travel(_)
         | Detect::NewTerm(_)
-        | Detect::Flatline(_) => ("where", starting(&Condition::Always)),
+        | Detect::Flatline(_) => ("where", TypeSet::ALL),
     };
-    if starts.is_empty() {
-        reading.report_help(
-            detect,
-            "no event can start or count here",
-            format!("`topics`, `where` and `{name}` have no event type in common"),
-        );
+    if rule.topics.and(rule.filter.types()).and(types).is_empty() {
+        let help = if rule.filter.types().is_empty() {
+            "no event passes `where`: one part of it rules out the other".to_owned()
+        } else if types.is_empty() {
+            format!("no event meets `{name}`: one part of it rules out the other")
+        } else {
+            format!("`topics`, `where` and `{name}` have no event type in common")
+        };
+        reading.report_help(detect, "no event can start or count here", help);
     }
     if let Detect::Flatline(detect_flatline) = &rule.detect
         && let Expected::Listed(_) = detect_flatline.expect
