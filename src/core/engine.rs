@@ -19,7 +19,7 @@ use compact_str::CompactString;
 
 use crate::core::by_shard::ByShard;
 use crate::core::effect::{Effect, Subject};
-use crate::core::event::{Event, Facts, Symbol, TextField, Topic};
+use crate::core::event::{Event, EventType, Facts, Symbol, TextField, Topic};
 use crate::core::incident::cover::Cause;
 use crate::core::incident::{self, Affected, Finding, Incidents, Key, KnownIncident, Outcome};
 use crate::core::rule::scope::judge::ScopeJudge;
@@ -212,6 +212,12 @@ impl Engine {
                 if let Some(counter) = &mut state.counters[place] {
                     self.symptoms.clear();
                     self.symptoms.extend_from_slice(counter.observe(event, moment));
+                }
+                if event.event_type == EventType::StockLevel
+                    && !moment.late
+                    && let Some(judge) = &mut self.scope.judges[place]
+                {
+                    judge.take_stock(event);
                 }
                 self.affect_open_causes(index, event, at);
                 self.resolve_scope(index, rule, event, at);

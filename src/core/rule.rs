@@ -226,13 +226,14 @@ impl Detect {
         }
     }
 
-    /// Types that end or clear, whatever the rule's filter and topics say.
+    /// Types that end, clear, or tell what to expect, whatever the rule's filter and topics say.
     fn ending_types(&self) -> TypeSet {
         match self {
             Self::Frequency(detect) => detect.unless.as_ref().map_or(TypeSet::EMPTY, Condition::types),
             Self::Deadline(detect) => detect.end.types(),
             Self::Metric(detect) => detect.ending_types(),
             Self::Reconcile(detect) => detect.ending_types(),
+            Self::Flatline(detect) => detect.telling_types(),
             Self::Any
             | Self::Cardinality(_)
             | Self::Change(_)
@@ -240,7 +241,6 @@ impl Detect {
             | Self::Ratio(_)
             | Self::NewTerm(_)
             | Self::Travel(_)
-            | Self::Flatline(_)
             | Self::Spike(_)
             | Self::Sequence(_)
             | Self::List(_) => TypeSet::EMPTY,

@@ -77,7 +77,7 @@ impl Rule {
 fn flatline(detect: &Flatline) -> Span {
     match detect.expect {
         Expected::Listed(_) => twice(detect.window),
-        Expected::Seen => {
+        Expected::Seen | Expected::Catalog => {
             let windows = Span::from_millis(detect.window.as_millis().saturating_mul(20));
             twice(detect.window) + windows.max(EXPECTED_FOR)
         }

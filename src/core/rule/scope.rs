@@ -6,6 +6,7 @@
 
 mod aggregate;
 mod appearances;
+mod catalog;
 mod cells;
 pub mod counter;
 mod encoding;
@@ -26,12 +27,13 @@ use rust_decimal::Decimal;
 
 use crate::core::calendar::Calendar;
 use crate::core::effect::Subject;
-use crate::core::event::{Event, Symbol, TextField, TextSet};
+use crate::core::event::{Event, EventType, Symbol, TextField, TextSet, TypeSet};
 use crate::core::time::Span;
 
 use part::Part;
 
 use super::condition::Condition;
+use super::limit::WholeLimit;
 use super::{Detect, Limit, subject_key};
 
 pub use counter::{CounterFigures, ScopeCounter};
@@ -61,7 +63,7 @@ pub enum Side {
 /// The settings of a flatline rule.
 #[derive(Clone, Debug)]
 pub struct Flatline {
-    pub fewer_than: u32,
+    pub fewer_than: WholeLimit,
     pub window: Span,
     pub expect: Expected,
     /// What lies outside of it is no silence.
@@ -74,6 +76,8 @@ pub enum Expected {
     Seen,
     /// These values of the (single) field of the subject, from the start.
     Listed(Vec<String>),
+    /// What the catalog says is in stock.
+    Catalog,
 }
 
 impl Ratio {
@@ -84,8 +88,19 @@ impl Ratio {
 }
 
 impl Flatline {
+    /// What tells it which subjects to expect, whatever the rule's topics and filter say.
+    pub fn telling_types(&self) -> TypeSet {
+        match self.expect {
+            Expected::Catalog => TypeSet::of(EventType::StockLevel),
+            Expected::Seen | Expected::Listed(_) => TypeSet::EMPTY,
+        }
+    }
+
     pub fn symbols(&self) -> TextSet {
-        TextSet::EMPTY
+        match self.expect {
+            Expected::Catalog => TextSet::of(TextField::Product).or(TextSet::of(TextField::Supplier)),
+            Expected::Seen | Expected::Listed(_) => TextSet::EMPTY,
+        }
     }
 }
 

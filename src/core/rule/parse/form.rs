@@ -420,6 +420,20 @@ fn agree(rule: &mut Rule, detect: &Range<usize>, reading: &mut Reading<'_>) {
             "expected for instance `group_by: [channel]`",
         );
     }
+    const NAMED: [TextField; 2] = [TextField::Product, TextField::Supplier];
+    if let Detect::Flatline(detect_flatline) = &rule.detect
+        && detect_flatline.expect == Expected::Catalog
+        && !rule
+            .groups
+            .iter()
+            .all(|group| !group.is_empty() && group.iter().all(|field| NAMED.contains(field)))
+    {
+        reading.report_help(
+            detect,
+            "the catalog names products and suppliers, and this subject is neither",
+            "expected `group_by` of `product`, of `supplier`, or of both",
+        );
+    }
     if let Detect::Cardinality(cardinality) = &rule.detect
         && rule.groups.iter().any(|group| group.contains(&cardinality.field))
     {
@@ -449,6 +463,7 @@ fn limited_by(detect: &Detect) -> Vec<TextField> {
             limits.filter_map(WholeLimit::field).collect()
         }
         Detect::Cardinality(cardinality) => cardinality.limit.field().into_iter().collect(),
+        Detect::Flatline(flatline) => flatline.fewer_than.field().into_iter().collect(),
         _ => Vec::new(),
     }
 }

@@ -16,6 +16,7 @@ use super::super::Detect;
 use super::super::condition::Condition;
 use super::super::deadline::Deadline;
 use super::super::frequency::{Frequency, MOST_DISTINCT};
+use super::super::limit::WholeLimit;
 use super::super::list::values_of;
 use super::super::new_term::{History, NewTerm, Novelty};
 use super::super::scope::{Expected, Flatline, Ratio, Side};
@@ -257,9 +258,9 @@ fn travel(mut fields: Fields<'_>, reading: &mut Reading<'_>) -> Option<Travel> {
 
 fn flatline(mut fields: Fields<'_>, reading: &mut Reading<'_>) -> Option<Flatline> {
     fields.what = "a flatline";
-    let fewer_than = fields
-        .take("fewer_than")
-        .map_or(Some(defaults::FEWER_THAN), |node| reading.whole(node, 1..=MOST_EVENTS));
+    let fewer_than = fields.take("fewer_than").map_or(Some(WholeLimit::from(defaults::FEWER_THAN)), |node| {
+        whole_limit(node, 1..=MOST_EVENTS, reading)
+    });
     let window = fields.need("window").and_then(|node| reading.length(node));
     let expect = fields.take("expect").map_or(Some(Expected::Seen), |node| expected(node, reading));
     let calendar = fields.take("calendar").map(|node| reading.calendar(node));
@@ -268,14 +269,10 @@ fn flatline(mut fields: Fields<'_>, reading: &mut Reading<'_>) -> Option<Flatlin
 }
 
 fn expected(node: &Node, reading: &mut Reading<'_>) -> Option<Expected> {
-    const EXPECTED: &str = "`seen`, a list such as [alipay, wechat], or file(\"channels.txt\")";
+    const EXPECTED: &str = "`seen`, a list such as [alipay, wechat], file(\"channels.txt\"), or `catalog`";
     match &node.value {
         Value::Scalar { text, .. } if text == "seen" => Some(Expected::Seen),
-        Value::Scalar { text, .. } if text == "catalog" => {
-            let help = format!("expected {EXPECTED}");
-            reading.report_help(&node.span, "`expect: catalog` is not supported yet", help);
-            None
-        }
+        Value::Scalar { text, .. } if text == "catalog" => Some(Expected::Catalog),
         Value::List(_) => {
             let values = texts(node, "a value of the subject's field", reading)?;
             if values.is_empty() {

@@ -233,10 +233,10 @@ fn each_kind_has_all_its_fields() {
     else {
         panic!()
     };
-    assert_eq!(flat.fewer_than, 2);
+    assert_eq!(flat.fewer_than, 2.into());
     assert_eq!(flat.expect, Seen::Listed(vec!["alipay".into(), "00123".into(), "产品".into()]));
     let Detect::Flatline(flat) = detecting("kind: flatline, window: 15m, expect: seen") else { panic!() };
-    assert_eq!((flat.fewer_than, flat.expect), (1, Seen::Seen));
+    assert_eq!((flat.fewer_than, flat.expect), (1.into(), Seen::Seen));
     let Detect::Flatline(flat) = detecting("kind: flatline, window: 15m, expect: file('channels.txt')")
     else {
         panic!()

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use super::Partial;
+use super::catalog::STRETCHES;
 use super::encoding::{number, read_subject, write_subject};
 use super::held::{Frame, Held};
 use super::onset::Seen;
@@ -40,16 +41,33 @@ struct Firing {
     until: i64,
 }
 
-/// When a subject may be judged, in steps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Judgeable {
-    pub from: Option<i64>,
-    pub until: Option<i64>,
+/// When a subject may be judged: stretches of steps, each from the first until before the second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Judgeable([Option<(i64, i64)>; STRETCHES]);
+
+impl Default for Judgeable {
+    fn default() -> Self {
+        Self::one(i64::MIN, i64::MAX)
+    }
 }
 
 impl Judgeable {
+    pub fn one(from: i64, until: i64) -> Self {
+        Self::of([Some((from, until)), None, None, None])
+    }
+
+    pub const fn of(stretches: [Option<(i64, i64)>; STRETCHES]) -> Self {
+        Self(stretches)
+    }
+
     fn holds(self, step: i64) -> bool {
-        self.from.is_none_or(|from| from <= step) && self.until.is_none_or(|until| step < until)
+        self.0.iter().flatten().any(|(from, until)| (*from..*until).contains(&step))
+    }
+
+    /// The first step after this one at which it begins or ends.
+    fn edge_after(self, step: i64) -> Option<i64> {
+        let edges = self.0.into_iter().flatten().flat_map(|(from, until)| [from, until]);
+        edges.filter(|edge| *edge > step && *edge < i64::MAX).min()
     }
 }
 
@@ -212,9 +230,8 @@ impl Aggregate {
         let mut step = start;
         while step <= target {
             note(&mut self.firing, step, judgeable.holds(step) && fires(counts));
-            let edges = [judgeable.from, judgeable.until].into_iter().flatten().filter(|edge| *edge > step);
             let next_cell = cells.peek().map(|cell| cell.step);
-            let Some(next) = edges.chain(next_cell).min() else { break };
+            let Some(next) = judgeable.edge_after(step).into_iter().chain(next_cell).min() else { break };
             if next_cell == Some(next)
                 && let Some(cell) = cells.next()
                 && next <= target
@@ -267,9 +284,7 @@ impl Aggregate {
         }
         let position = self.cells.partition_point(|cell| cell.step <= self.evaluated);
         let cell = self.cells.get(position).map(|cell| cell.step);
-        let edges =
-            [judgeable.from, judgeable.until].into_iter().flatten().filter(|edge| *edge > self.evaluated);
-        edges.chain(cell).min()
+        judgeable.edge_after(self.evaluated).into_iter().chain(cell).min()
     }
 
     pub fn fires_at(&self, step: i64) -> bool {

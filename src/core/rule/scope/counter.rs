@@ -110,7 +110,7 @@ impl ScopeCounter {
             }
             Detect::Flatline(flatline) => {
                 let listed = match &flatline.expect {
-                    Expected::Seen => None,
+                    Expected::Seen | Expected::Catalog => None,
                     Expected::Listed(values) => {
                         let mut listed: Vec<Symbol> = values.iter().map(|value| Symbol::of(value)).collect();
                         listed.sort_unstable();

@@ -8,20 +8,21 @@
 mod checkpoint;
 mod questions;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use hashbrown::HashMap;
 
 use super::aggregate::{Aggregate, Judgeable};
+use super::catalog::{Shelf, Standing};
 use super::identity::SymbolHash;
 use super::ratio::Test;
 use super::slices::{Chosen, Selection, Spans, State, View, select};
 use super::steps::Steps;
 use super::summed::Summed;
-use super::{Expected, Partial, edge_of, in_group, key_of};
+use super::{Expected, Partial, edge_of, in_group, key_of, slice_key, subject_fields};
 use crate::core::calendar::Measure;
 use crate::core::effect::Subject;
-use crate::core::event::{Symbol, TextField};
+use crate::core::event::{Event, Symbol, TextField};
 use crate::core::rule::verdict::{Judged, Verdict};
 use crate::core::rule::{Detect, Rule};
 use crate::core::time::{Span, Time};
@@ -47,6 +48,10 @@ pub struct ScopeJudge {
     /// For so many steps back events are remembered to tell when trouble began.
     remembered: i64,
     subjects: HashMap<Symbol, Aggregate, SymbolHash>,
+    /// What the catalog says of them, where it says what is expected.
+    shelves: BTreeMap<Symbol, Shelf>,
+    unsaved_shelves: BTreeSet<Symbol>,
+    saved_shelves: BTreeSet<Symbol>,
     /// At which step each subject is looked at next.
     agenda: BTreeSet<(i64, Symbol)>,
     /// Subjects that fire or fired at a step that is not final.
@@ -74,6 +79,8 @@ enum Expectation {
     Seen(i64),
     /// These, from the start.
     Listed,
+    /// What the catalog says is in stock, until it says otherwise.
+    Catalog,
 }
 
 /// What was said of a step.
@@ -105,6 +112,7 @@ impl ScopeJudge {
         let everything = rule.groups.iter().any(Vec::is_empty);
         let expectation = match listed {
             None => Expectation::Nothing,
+            Some(Expected::Catalog) => Expectation::Catalog,
             Some(Expected::Seen) if !everything => {
                 Expectation::Seen(steps.count(EXPECTED_FOR).max(20 * steps.window()))
             }
@@ -122,6 +130,9 @@ impl ScopeJudge {
             expectation,
             remembered: steps.lookback() + steps.count(rule.pending),
             subjects: HashMap::default(),
+            shelves: BTreeMap::new(),
+            unsaved_shelves: BTreeSet::new(),
+            saved_shelves: BTreeSet::new(),
             agenda: BTreeSet::new(),
             firing: BTreeSet::new(),
             judged: None,
@@ -172,7 +183,7 @@ impl ScopeJudge {
         // What is expected stays so through any silence.
         let forgotten = match self.expectation {
             Expectation::Nothing => self.remembered,
-            Expectation::Seen(_) | Expectation::Listed => i64::MAX / 4,
+            Expectation::Seen(_) | Expectation::Listed | Expectation::Catalog => i64::MAX / 4,
         };
         let Some(aggregate) = self.subjects.get_mut(&partial.subject) else { return };
         if !aggregate.merge(shard, partial, forgotten) {
@@ -186,6 +197,31 @@ impl ScopeJudge {
         );
         if self.started.is_some_and(|started| partial.step - 1 < started) {
             self.start_at(partial.step - 1);
+        }
+    }
+
+    /// Takes what the catalog says of a subject's goods.
+    pub fn take_stock(&mut self, event: &Event<'_>) {
+        if self.expectation != Expectation::Catalog {
+            return;
+        }
+        for (index, group) in (0u8..).zip(&self.groups.clone()) {
+            let Some(symbol) = slice_key(&self.groups, usize::from(index), event) else { continue };
+            let entry = self.steps.entry(event.time).max(self.settled);
+            if !self.subjects.contains_key(&symbol) {
+                if self.subjects.len() >= MOST_SUBJECTS {
+                    self.beyond_bound += 1;
+                    continue;
+                }
+                self.register(symbol, index, &subject_fields(group, event), entry - 1);
+            }
+            let shelf = self.shelves.entry(symbol).or_default();
+            shelf.report(event, self.steps);
+            self.unsaved_shelves.insert(symbol);
+            let Some(aggregate) = self.subjects.get_mut(&symbol) else { continue };
+            aggregate.evaluated = aggregate.evaluated.min(entry - 1);
+            let due = aggregate.due.map_or(entry, |due| due.min(entry));
+            plan(&mut self.agenda, aggregate, Some(due));
         }
     }
 
@@ -245,14 +281,22 @@ impl ScopeJudge {
 
     fn judgeable(&mut self, aggregate: &Aggregate) -> Judgeable {
         let since =
-            |step: Option<i64>, judge: &mut Self| Some(step.map_or(i64::MAX, |step| judge.whole_after(step)));
+            |step: Option<i64>, judge: &mut Self| step.map_or(i64::MAX, |step| judge.whole_after(step));
         match self.expectation {
-            Expectation::Listed => Judgeable { from: since(self.started, self), until: None },
+            Expectation::Listed => Judgeable::one(since(self.started, self), i64::MAX),
             Expectation::Seen(kept) => {
-                Judgeable { from: since(aggregate.first, self), until: Some(aggregate.last + kept) }
+                Judgeable::one(since(aggregate.first, self), aggregate.last.saturating_add(kept))
+            }
+            Expectation::Catalog => {
+                let shelf = self.shelves.get(&aggregate.symbol);
+                let stretches = shelf.map(|shelf| shelf.stretches(self.steps)).unwrap_or_default();
+                Judgeable::of(stretches.map(|stretch| {
+                    let (from, until) = stretch?;
+                    Some((self.whole_after(from), until))
+                }))
             }
             Expectation::Nothing if self.test.needs_whole_window() => {
-                Judgeable { from: since(aggregate.first, self), until: None }
+                Judgeable::one(since(aggregate.first, self), i64::MAX)
             }
             Expectation::Nothing => Judgeable::default(),
         }
@@ -376,7 +420,7 @@ impl ScopeJudge {
     fn shows_health(&self, aggregate: &Aggregate, step: i64) -> bool {
         match self.test.summed() {
             Some(summed) => summed.shows_health(&aggregate.reading(step, summed)),
-            None => self.test.shows_health(aggregate.counts(step)),
+            None => self.test.shows_health(aggregate.limit, aggregate.counts(step)),
         }
     }
 
@@ -402,15 +446,25 @@ impl ScopeJudge {
         for symbol in visited.drain(..) {
             let Some(aggregate) = self.subjects.get_mut(&symbol) else { continue };
             aggregate.settle(settled, self.remembered);
-            if aggregate.due.is_some() || self.expectation == Expectation::Listed {
+            let shelf = self.shelves.get_mut(&symbol);
+            if shelf.is_some_and(|shelf| shelf.settle(settled, self.steps)) {
+                self.unsaved_shelves.insert(symbol);
+            }
+            let on_shelf = self.shelves.get(&symbol).map(Shelf::standing);
+            let stays = self.expectation == Expectation::Listed || on_shelf == Some(Standing::Expected);
+            if aggregate.due.is_some() || stays {
                 continue;
             }
             // Whenever it is looked at, it is forgotten only after a silence that makes it new.
-            if aggregate.is_over(settled) && aggregate.last + self.remembered < settled {
+            let may_change = on_shelf == Some(Standing::Open);
+            if !may_change && aggregate.is_over(settled) && aggregate.last + self.remembered < settled {
                 if aggregate.saved_before {
                     self.removed.push(symbol);
                 }
                 self.subjects.remove(&symbol);
+                if self.shelves.remove(&symbol).is_some() {
+                    self.unsaved_shelves.insert(symbol);
+                }
             } else {
                 let idle = (aggregate.last + self.remembered).max(target + self.steps.window());
                 plan(&mut self.agenda, aggregate, Some(idle));

@@ -8,7 +8,8 @@ use super::slices::{Health, Rest};
 use super::summed::Summed;
 use super::{Flatline, Ratio, Side};
 use crate::core::effect::Subject;
-use crate::core::event::TextField;
+use crate::core::event::{Symbol, TextField};
+use crate::core::rule::limit::WholeLimit;
 use crate::core::rule::verdict::Evidence;
 use crate::core::rule::{Detect, Limit, Rule};
 use crate::core::stats::bounds::CriticalCounts;
@@ -32,7 +33,7 @@ impl Counts {
 pub enum Test {
     Share(ShareTest),
     /// Fewer than so many.
-    Silence(i64),
+    Silence(WholeLimit),
     /// What the windows come to, not how many of how many.
     Summed(Box<Summed>),
 }
@@ -59,7 +60,7 @@ impl Test {
     pub fn new(rule: &Rule) -> Option<Self> {
         match &rule.detect {
             Detect::Ratio(ratio) => Some(Self::Share(ShareTest::new(ratio))),
-            Detect::Flatline(Flatline { fewer_than, .. }) => Some(Self::Silence(i64::from(*fewer_than))),
+            Detect::Flatline(Flatline { fewer_than, .. }) => Some(Self::Silence(fewer_than.clone())),
             _ => Summed::new(rule).map(Box::new).map(Self::Summed),
         }
     }
@@ -71,20 +72,31 @@ impl Test {
         }
     }
 
-    /// Which of the limits a subject has.
+    /// Which of the limits a subject has: of a silence the number itself, of a share its place among them.
     pub fn limit_of(&self, group: &[TextField], subject: &Subject) -> usize {
-        let Self::Share(ShareTest { by: Some((field, values)), .. }) = self else { return 0 };
-        let position = group.iter().position(|name| name == field);
-        let value = position.and_then(|position| subject.0.get(position)).map(|(_, value)| value.as_str());
-        let known = value.and_then(|value| values.iter().find(|(written, _)| written == value));
-        known.map_or(0, |(_, limit)| *limit)
+        let value_of = |field: TextField| {
+            let position = group.iter().position(|name| *name == field)?;
+            subject.0.get(position).map(|(_, value)| value.as_str())
+        };
+        match self {
+            Self::Share(ShareTest { by: Some((field, values)), .. }) => {
+                let known =
+                    value_of(*field).and_then(|value| values.iter().find(|(known, _)| known == value));
+                known.map_or(0, |(_, limit)| *limit)
+            }
+            Self::Silence(fewer_than) => {
+                let value = fewer_than.field().and_then(value_of).map_or(Symbol::MISSING, Symbol::of);
+                fewer_than.at(value) as usize
+            }
+            Self::Share(_) | Self::Summed(_) => 0,
+        }
     }
 
     /// Whether a window with these counts is a finding.
     pub fn fires(&self, limit: usize, counts: Counts) -> bool {
         match self {
             Self::Share(share) => share.fires(limit, counts),
-            Self::Silence(fewer_than) => counts.among < *fewer_than,
+            Self::Silence(_) => counts.among < limit as i64,
             Self::Summed(_) => false,
         }
     }
@@ -98,10 +110,10 @@ impl Test {
     }
 
     /// Whether a window that is no finding holds enough to call it health.
-    pub fn shows_health(&self, counts: Counts) -> bool {
+    pub fn shows_health(&self, limit: usize, counts: Counts) -> bool {
         match self {
             Self::Share(share) => counts.among >= share.min_samples,
-            Self::Silence(fewer_than) => counts.among >= *fewer_than,
+            Self::Silence(_) => counts.among >= limit as i64,
             Self::Summed(_) => false,
         }
     }
@@ -164,7 +176,7 @@ impl Test {
                 let limit = share.limits.get(limit).map_or(0.0, |limit| limit.limit);
                 (counts.of as f64 / counts.among.max(1) as f64, limit)
             }
-            Self::Silence(fewer_than) => (counts.among as f64, *fewer_than as f64),
+            Self::Silence(_) => (counts.among as f64, limit as f64),
             Self::Summed(_) => (0.0, 0.0),
         };
         Evidence { value, limit, samples: counts.among.max(0) as u64, approximate }

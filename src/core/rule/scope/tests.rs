@@ -1,6 +1,7 @@
 //! Behaviour of shards and owner together: what is found, when, and about whom.
 
 mod calendars;
+mod catalog;
 mod checkpoint;
 mod customers;
 mod flatline;

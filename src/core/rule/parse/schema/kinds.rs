@@ -174,13 +174,13 @@ fn spike() -> Map {
 fn flatline() -> Map {
     let listed = ListOf(Box::new(Of("text")));
     let fields = vec![
-        field("fewer_than", Whole(1..=MOST), "Fewer than so many in the window are a finding")
+        field("fewer_than", whole_limit(), "Fewer than so many in the window are a finding")
             .default(defaults::FEWER_THAN),
         window("How long").needed(),
         field(
             "expect",
-            AnyOf(vec![Words(vec!["seen"]), listed, Of("file")]),
-            "Which subjects should speak: those seen once, a list, or a file",
+            AnyOf(vec![Words(vec!["seen", "catalog"]), listed, Of("file")]),
+            "Which subjects should speak: those seen once, those in stock by the catalog, a list, or a file",
         )
         .default("seen"),
         field(

@@ -14,11 +14,6 @@ incident: { on_remove: keep }
 name: y
 topics: orders
 detect: { kind: baseline, bucket: 1m }
----
-name: z
-topics: orders
-group_by: [channel]
-detect: { kind: flatline, window: 15m, expect: catalog, calendar: business_hours }
 "#), @r#"
     error: a learned limit is not supported yet
      --> rules/x.yaml:5:100
@@ -38,13 +33,6 @@ detect: { kind: flatline, window: 15m, expect: catalog, calendar: business_hours
        |
     10 | detect: { kind: baseline, bucket: 1m }
        |                 ^^^^^^^^
-
-    error: `expect: catalog` is not supported yet
-      --> rules/x.yaml:15:48
-       |
-    15 | detect: { kind: flatline, window: 15m, expect: catalog, calendar: business_hours }
-       |                                                ^^^^^^^
-       = expected `seen`, a list such as [alipay, wechat], or file("channels.txt")
     "#);
 }
 

@@ -1,14 +1,17 @@
-//! The judge's state as a checkpoint holds it: a record per subject, and one for what was said lately.
+//! The judge's state as a checkpoint holds it: a record per subject, another where
+//! the catalog names it, and one for what was said lately.
 
 use super::{Outcome, ScopeJudge, plan};
 use crate::core::codec::{CorruptState, Reader, Sink, Writer};
 use crate::core::event::Symbol;
 use crate::core::rule::scope::aggregate::Aggregate;
+use crate::core::rule::scope::catalog::Shelf;
 use crate::core::rule::scope::encoding::{key, open, parse_key, start};
 use crate::core::rule::scope::slices::{Chosen, State};
 
 const SUBJECT: u8 = 4;
 const JUDGEMENT: u8 = 5;
+const SHELF: u8 = 6;
 
 impl ScopeJudge {
     /// Hands out what changed since the last call: key and encoded value, [`None`] for what is gone.
@@ -23,6 +26,17 @@ impl ScopeJudge {
             aggregate.saved_before = true;
             aggregate.write(&mut start(&mut self.buffer));
             sink(&key(SUBJECT, symbol.0), Some(&self.buffer));
+        }
+        for symbol in std::mem::take(&mut self.unsaved_shelves) {
+            match self.shelves.get(&symbol) {
+                Some(shelf) => {
+                    shelf.write(&mut start(&mut self.buffer));
+                    self.saved_shelves.insert(symbol);
+                    sink(&key(SHELF, symbol.0), Some(&self.buffer));
+                }
+                None if self.saved_shelves.remove(&symbol) => sink(&key(SHELF, symbol.0), None),
+                None => {}
+            }
         }
         if std::mem::take(&mut self.unsaved) {
             let mut writer = start(&mut self.buffer);
@@ -66,6 +80,10 @@ impl ScopeJudge {
                 self.outcomes =
                     (0..reader.count()?).map(|_| Outcome::read(&mut reader)).collect::<Result<_, _>>()?;
                 self.unsaved = false;
+            }
+            SHELF => {
+                self.shelves.insert(Symbol(number), Shelf::read(&mut reader)?);
+                self.saved_shelves.insert(Symbol(number));
             }
             _ => return Err(CorruptState),
         }

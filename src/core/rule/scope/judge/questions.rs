@@ -4,6 +4,7 @@ use super::{Outcome, ScopeJudge};
 use crate::core::effect::Subject;
 use crate::core::event::Symbol;
 use crate::core::rule::scope::aggregate::Aggregate;
+use crate::core::rule::scope::catalog::Shelf;
 use crate::core::rule::scope::onset::{Background, onset};
 use crate::core::rule::scope::slices::{Rest, View};
 use crate::core::time::Time;
@@ -57,7 +58,8 @@ impl ScopeJudge {
     /// Bytes of memory held, tables included.
     pub fn bytes(&self) -> usize {
         let aggregates: usize = self.subjects.values().map(Aggregate::bytes).sum();
-        aggregates + self.subjects.allocation_size() + self.outcomes.len() * size_of::<Outcome>()
+        let shelves: usize = self.shelves.values().map(Shelf::bytes).sum();
+        aggregates + shelves + self.subjects.allocation_size() + self.outcomes.len() * size_of::<Outcome>()
     }
 }
 

@@ -2,6 +2,8 @@
 
 use super::support::{Order, World, at, flatline, rule};
 use crate::core::event::TextField::Channel;
+use crate::core::rule::Detect;
+use crate::core::rule::limit::WholeLimit;
 use crate::core::rule::scope::Expected;
 use crate::core::time::{Span, Time};
 
@@ -57,6 +59,18 @@ fn fewer_than_so_many_counts_them() {
         orders(0, 1_200).chain((1_200..2_400).step_by(120).map(|second| order(second, "alipay"))).collect();
     world.run(&orders, 2_400);
     assert_eq!(world.changes(), ["alipay found 1415 4.00 of 4"]);
+}
+
+#[test]
+fn each_subject_has_the_limit_of_its_value() {
+    let mut detect = flatline(1, MINUTES, Expected::Seen);
+    let Detect::Flatline(settings) = &mut detect else { panic!() };
+    settings.fewer_than = WholeLimit::by(Channel, [("alipay", 5)].into_iter(), 2);
+    let mut world = World::new(rule(&[&[Channel]], detect), 2);
+    // Every two minutes, which makes two or three in a window.
+    let both = (0..2_400).step_by(120).flat_map(|second| [order(second, "alipay"), order(second, "wechat")]);
+    world.run(&both.collect::<Vec<_>>(), 2_300);
+    assert_eq!(world.changes(), ["alipay found 305 2.00 of 2"]);
 }
 
 #[test]

@@ -35,7 +35,7 @@ pub fn ratio() -> Ratio {
 }
 
 pub fn flatline(fewer_than: u32, window: Span, expect: Expected) -> Detect {
-    Detect::Flatline(Flatline { fewer_than, window, expect, calendar: None })
+    Detect::Flatline(Flatline { fewer_than: fewer_than.into(), window, expect, calendar: None })
 }
 
 pub fn rule(groups: &[&[TextField]], detect: Detect) -> Rule {
