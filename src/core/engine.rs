@@ -165,7 +165,7 @@ impl Engine {
         event.symbolize(self.plan.symbols);
         let Some(state) = self.shards.get_mut(shard) else { return Observed::Duplicate };
         let newest = state.take_note(event);
-        let (account, id) = (event.symbol(TextField::AccountId), event.symbol(TextField::Id));
+        let (account, id) = (event.symbol(TextField::AccountId), event.identity());
         if state.duplicates.seen(account, id, newest) {
             return Observed::Duplicate;
         }

@@ -40,6 +40,8 @@ pub struct Event<'a> {
     pub place: Option<Place>,
     /// Which edition of a location database the place was looked up in, 1 to 7; 0: the platform said it.
     pub edition: u8,
+    /// Who made the event, of a CloudEvent; [`Symbol::MISSING`] where nobody says so.
+    pub source: Symbol,
     texts: [Option<Cow<'a, str>>; TextField::COUNT],
     symbols: [Symbol; TextField::COUNT],
     numbers: [Option<Decimal>; NumberField::COUNT],
@@ -54,6 +56,7 @@ impl<'a> Event<'a> {
             expires_at: None,
             place: None,
             edition: 0,
+            source: Symbol::MISSING,
             texts: [const { None }; TextField::COUNT],
             symbols: [Symbol::MISSING; TextField::COUNT],
             numbers: [None; NumberField::COUNT],
@@ -87,6 +90,7 @@ impl<'a> Event<'a> {
             expires_at: self.expires_at,
             place: self.place,
             edition: self.edition,
+            source: self.source,
             texts,
             symbols: self.symbols,
             numbers: self.numbers,
@@ -106,6 +110,12 @@ impl<'a> Event<'a> {
     /// The symbol of a field, [`Symbol::MISSING`] if the event lacks it or it was not asked for.
     pub fn symbol(&self, field: TextField) -> Symbol {
         self.symbols[field.index()]
+    }
+
+    /// What no other event of the account has: its id, of CloudEvents with their source. For symbols that were computed.
+    pub fn identity(&self) -> Symbol {
+        let id = self.symbol(TextField::Id);
+        if self.source == Symbol::MISSING { id } else { id.with(self.source) }
     }
 
     pub fn has(&self, field: Field) -> bool {

@@ -22,7 +22,7 @@ pub struct Captured {
     pub shard: u32,
     pub offset: i64,
     pub payload: Vec<u8>,
-    pub attributes: [Option<String>; 3],
+    pub attributes: [Option<Vec<u8>>; 6],
     /// The shard's time with this record read, and that of what spans shards.
     pub now: Time,
     pub scope: Time,
@@ -36,7 +36,7 @@ impl Captured {
             shard: record.shard,
             offset: record.offset,
             payload: record.payload.unwrap_or_default().to_vec(),
-            attributes: record.attributes.map(|attribute| attribute.map(str::to_owned)),
+            attributes: record.attributes.map(|attribute| attribute.map(<[u8]>::to_vec)),
             now,
             scope,
         }
@@ -155,7 +155,7 @@ mod tests {
             shard: 0,
             offset: 1,
             payload: vec![0; bytes],
-            attributes: [const { None }; 3],
+            attributes: [const { None }; 6],
             now: Time::MIN,
             scope: Time::MIN,
         }

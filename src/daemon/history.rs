@@ -263,9 +263,7 @@ impl Reader {
     fn read_captured(&mut self, engine: &mut Engine, record: &Captured) {
         self.next.insert((record.topic, record.partition), record.offset + 1);
         engine.advance_scope(record.scope);
-        let [id, event_type, time] = &record.attributes;
-        let attributes =
-            Attributes { id: id.as_deref(), event_type: event_type.as_deref(), time: time.as_deref() };
+        let attributes = Attributes::of(record.attributes.each_ref().map(Option::as_deref));
         let profile;
         let decoded = self.decoder.decode_with(&record.payload, attributes, &mut self.scratch);
         let Ok(mut event) = decoded else { return };
@@ -296,9 +294,8 @@ struct Replay<'a> {
 impl Reading for Replay<'_> {
     fn record(&mut self, record: &Record<'_>) -> Option<Time> {
         let Self { reader, engine } = self;
-        let [id, event_type, time] = record.attributes;
         let profile;
-        let attributes = Attributes { id, event_type, time };
+        let attributes = Attributes::of(record.attributes);
         let payload = record.payload.unwrap_or_default();
         let mut event = reader.decoder.decode_with(payload, attributes, &mut reader.scratch).ok()?;
         let time = event.time;

@@ -67,10 +67,9 @@ impl Reading for Pipeline {
         let payload = record.payload.unwrap_or_default();
         self.counts.records += 1;
         self.counts.bytes += payload.len() as u64;
-        let [id, event_type, time] = record.attributes;
         let profile;
-        let decoded =
-            self.decoder.decode_with(payload, Attributes { id, event_type, time }, &mut self.scratch);
+        let attributes = Attributes::of(record.attributes);
+        let decoded = self.decoder.decode_with(payload, attributes, &mut self.scratch);
         let mut event = match decoded {
             Ok(event) => event,
             Err(reason) => {

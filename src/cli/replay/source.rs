@@ -71,8 +71,7 @@ impl Feed {
         match self {
             Self::Lines(lines) => decoder.decode(lines.current(), scratch),
             Self::Records(track) => {
-                let [id, event_type, time] = track.attributes();
-                decoder.decode_with(track.payload(), Attributes { id, event_type, time }, scratch)
+                decoder.decode_with(track.payload(), Attributes::of(track.attributes()), scratch)
             }
         }
     }

@@ -20,7 +20,7 @@ pub(super) struct Rekeyed {
 /// uneven, a finding a little out of order is better than memory without bound.
 const BOUND: usize = 200_000;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 #[derive(Debug, Default)]
 pub(super) struct Waiting {

@@ -4,6 +4,7 @@
 //! usual, a broken record, a mapping in the configuration) is read again with care: value by value from its own text, so
 //! that nothing passes through a float and the first thing that is wrong is named.
 
+mod attributes;
 mod careful;
 mod draft;
 mod quick;
@@ -15,8 +16,10 @@ use super::faults::{FaultMemory, FaultTable, UnknownFaults};
 use super::mapping::Mapping;
 use super::{Event, EventType, TextField};
 use crate::core::time::{Span, Time};
+use attributes::Mode;
 use draft::Draft;
 
+pub use attributes::Attributes;
 pub use reject::RejectReason;
 pub use slot::Slot;
 pub use value::TimeFormat;
@@ -71,14 +74,6 @@ impl Scratch {
     }
 }
 
-/// The attributes of an event in CloudEvents' binary mode: the record's headers `ce_id`, `ce_type`, `ce_time`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Attributes<'a> {
-    pub id: Option<&'a str>,
-    pub event_type: Option<&'a str>,
-    pub time: Option<&'a str>,
-}
-
 impl Decoder {
     pub fn new(settings: EventSettings) -> Self {
         Self { settings }
@@ -89,7 +84,8 @@ impl Decoder {
         self.decode_with(payload, Attributes::default(), scratch)
     }
 
-    /// Reads one record of CloudEvents' binary mode, whose headers hold what the envelope holds elsewhere.
+    /// Reads one record with its headers, which say that it is a CloudEvent, or hold in binary mode what the envelope holds
+    /// elsewhere.
     pub fn decode_with<'a>(
         &self,
         payload: &'a [u8],
@@ -97,11 +93,20 @@ impl Decoder {
         scratch: &'a mut Scratch,
     ) -> Result<Event<'a>, RejectReason> {
         let json = text(payload)?;
+        let mode = attributes.mode();
+        if mode == Mode::Batch {
+            return Err(RejectReason::Batch);
+        }
         let mut event = blank();
         let is_plain = self.settings.mapping.is_empty();
         let mut draft = Draft::new(&mut event);
         if is_plain && quick::read(json, &self.settings.extra, &mut draft).is_ok() {
-            draft.set_attributes(attributes);
+            match mode {
+                // An envelope is never read in this pass.
+                Mode::Structured => return Err(RejectReason::NoSpecVersion),
+                Mode::Plain => attributes.fill(&self.settings.mapping, &mut draft),
+                Mode::Batch => {}
+            }
             draft.finish()?;
         } else {
             event = blank();
@@ -123,8 +128,12 @@ impl Decoder {
             return Err(RejectReason::TooDeep);
         }
         let mut draft = Draft::new(event);
-        careful::read(json, &self.settings, &mut draft)?;
-        draft.set_attributes(attributes);
+        let is_envelope = careful::read(json, &self.settings, &mut draft)?;
+        match (attributes.mode(), is_envelope) {
+            (Mode::Structured, false) => return Err(RejectReason::NoSpecVersion),
+            (Mode::Structured, true) | (Mode::Batch, _) => {}
+            (Mode::Plain, _) => attributes.fill(&self.settings.mapping, &mut draft),
+        }
         draft.finish()
     }
 }

@@ -9,8 +9,9 @@ use crate::core::codec::{CorruptState, Reader, Writer};
 
 impl Event<'_> {
     pub fn encode(&self, to: &mut Writer<'_>) {
-        // Symbols follow from the texts.
-        let Self { event_type, time, fault, expires_at, place, edition, texts, symbols: _, numbers } = self;
+        // Symbols follow from the texts, but for the source, of which there is nothing else.
+        let Self { event_type, time, fault, expires_at, place, edition, source, texts, symbols: _, numbers } =
+            self;
         to.byte(*event_type as u8);
         to.time(*time);
         to.byte(*fault as u8);
@@ -21,6 +22,7 @@ impl Event<'_> {
             to.float(place.accuracy_km);
         });
         to.byte(*edition);
+        to.symbol(*source);
         to.unsigned(texts.iter().flatten().count() as u64);
         for (field, text) in (0..).zip(texts) {
             if let Some(text) = text {
@@ -50,6 +52,7 @@ impl Event<'static> {
             Ok(Place { latitude, longitude, accuracy_km })
         })?;
         let edition = from.byte()?;
+        let source = from.symbol()?;
         let mut texts = [const { None }; TextField::COUNT];
         for _ in 0..from.count()? {
             let text = texts.get_mut(usize::from(from.byte()?)).ok_or(CorruptState)?;
@@ -61,7 +64,7 @@ impl Event<'static> {
             *number = Some(Decimal::deserialize(from.bytes()?));
         }
         let symbols = [Symbol::MISSING; TextField::COUNT];
-        Ok(Self { event_type, time, fault, expires_at, place, edition, texts, symbols, numbers })
+        Ok(Self { event_type, time, fault, expires_at, place, edition, source, texts, symbols, numbers })
     }
 }
 
@@ -76,6 +79,7 @@ mod tests {
         event.expires_at = Some(Time::from_millis(-1));
         event.place = Some(Place { latitude: 31.2, longitude: -121.5, accuracy_km: 0.5 });
         event.edition = 3;
+        event.source = Symbol::of("/shop");
         for field in TextField::ALL {
             event.set_text(field, Cow::Owned(format!("{} 卡", field.as_str())));
         }

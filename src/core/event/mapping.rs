@@ -114,6 +114,12 @@ impl Mapping {
         self.fields.iter().any(|field| field.slot == slot)
     }
 
+    /// Our word for an event type that the platform calls so, where the mapping has one.
+    pub(super) fn type_named(&self, theirs: &str) -> Option<&str> {
+        let of_type = self.fields.iter().find(|field| field.slot == Slot::Type)?;
+        of_type.values.get(theirs).map(String::as_str)
+    }
+
     /// Hands out the raw text of each mapped field's value. What is no JSON has been refused before.
     pub(super) fn apply<'a>(&self, json: &'a str, sink: &mut dyn FnMut(Slot, Cow<'a, str>, TimeFormat)) {
         if self.is_empty() {

@@ -29,8 +29,8 @@ pub struct Record<'a> {
     pub key: Option<&'a [u8]>,
     /// [`None`]: a tombstone.
     pub payload: Option<&'a [u8]>,
-    /// The headers of CloudEvents' binary mode: `ce_id`, `ce_type`, `ce_time`.
-    pub attributes: [Option<&'a str>; 3],
+    /// The headers of a CloudEvent, as `Attributes::of` takes them.
+    pub attributes: [Option<&'a [u8]>; 6],
 }
 
 /// How much the records of a topic are needed; the most needed first.

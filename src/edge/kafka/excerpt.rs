@@ -16,14 +16,13 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::client::{Cluster, ConnectError, Role};
 use super::context::{Context, Watch};
 use super::probe::{Begin, Probe, Range, Source};
+use crate::core::event::decode::Attributes;
 use crate::core::time::Time;
 
 /// A question that is repeated while a partition has nothing.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// Nothing at all for so long while there is more to read means that the cluster is away.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// The headers of CloudEvents' binary mode.
-const ATTRIBUTES: [&str; 3] = ["ce_id", "ce_type", "ce_time"];
 
 /// Where a stretch begins, or where it ends: that record is not part of it any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,7 +104,7 @@ struct Kept {
     offset: i64,
     payload: Vec<u8>,
     timestamp: Option<Time>,
-    attributes: [Option<String>; 3],
+    attributes: [Option<Vec<u8>>; 6],
 }
 
 /// The records of one partition, one after the other.
@@ -236,7 +235,7 @@ impl Track {
         self.current.timestamp
     }
 
-    pub fn attributes(&self) -> [Option<&str>; 3] {
+    pub fn attributes(&self) -> [Option<&[u8]>; 6] {
         self.current.attributes.each_ref().map(Option::as_deref)
     }
 }
@@ -247,13 +246,14 @@ impl Kept {
         self.payload.clear();
         self.payload.extend_from_slice(message.payload().unwrap_or_default());
         self.timestamp = message.timestamp().to_millis().map(Time::from_millis);
-        self.attributes = [None, None, None];
+        self.attributes = [const { None }; 6];
         let headers = message.headers().into_iter().flat_map(Headers::iter);
         for header in headers {
-            let Some(place) = ATTRIBUTES.iter().position(|name| *name == header.key) else { continue };
-            let text = header.value.and_then(|value| std::str::from_utf8(value).ok());
-            if let (Some(slot), Some(text)) = (self.attributes.get_mut(place), text) {
-                *slot = Some(text.to_owned());
+            let Some(place) = Attributes::HEADERS.iter().position(|name| *name == header.key) else {
+                continue;
+            };
+            if let Some(slot) = self.attributes.get_mut(place) {
+                *slot = header.value.map(<[u8]>::to_vec);
             }
         }
     }

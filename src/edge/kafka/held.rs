@@ -37,7 +37,7 @@ struct Held {
     timestamp: Option<Time>,
     start: u32,
     /// Key, payload, attributes; [`ABSENT`] for what the record lacks.
-    lengths: [u32; 5],
+    lengths: [u32; 8],
     /// It is the first one in its block.
     opens_block: bool,
 }
@@ -59,8 +59,8 @@ impl HeldRecords {
     }
 
     pub fn push(&mut self, record: &Record<'_>, spare: &mut SpareBlocks) {
-        let [id, event_type, time] = record.attributes.map(|attribute| attribute.map(str::as_bytes));
-        let parts = [record.key, record.payload, id, event_type, time];
+        let [id, event_type, time, source, spec_version, content_type] = record.attributes;
+        let parts = [record.key, record.payload, id, event_type, time, source, spec_version, content_type];
         let length: usize = parts.iter().flatten().map(|part| part.len()).sum();
         let opens_block = self.blocks.back().is_none_or(|block| block.len() + length > block.capacity());
         if opens_block {
@@ -95,7 +95,7 @@ impl HeldRecords {
             timestamp: held.timestamp,
             key,
             payload,
-            attributes: attributes.map(|attribute| str::from_utf8(attribute?).ok()),
+            attributes,
         })
     }
 
@@ -143,7 +143,7 @@ mod tests {
 
     use super::*;
 
-    type Owned = (i64, Option<Vec<u8>>, Option<Vec<u8>>, [Option<String>; 3]);
+    type Owned = (i64, Option<Vec<u8>>, Option<Vec<u8>>, [Option<Vec<u8>>; 6]);
 
     fn record(owned: &Owned) -> Record<'_> {
         let (offset, key, payload, attributes) = owned;
@@ -163,8 +163,8 @@ mod tests {
         let bytes = |most: usize| prop::option::of(prop::collection::vec(any::<u8>(), 0..most));
         let large = (0..3 * BLOCK_BYTES).prop_map(|length| Some(vec![7; length]));
         let payload = prop_oneof![9 => bytes(400), 1 => large];
-        let text = || prop::option::weighted(0.2, "[a-z号]{0,8}");
-        (any::<u16>(), bytes(20), payload, [text(), text(), text()])
+        let header = || prop::option::weighted(0.2, prop::collection::vec(any::<u8>(), 0..8));
+        (any::<u16>(), bytes(20), payload, std::array::from_fn(|_| header()))
             .prop_map(|(offset, key, payload, attributes)| (i64::from(offset), key, payload, attributes))
     }
 

@@ -89,6 +89,10 @@ impl<C: ConsumerContext> BatchConsumer<C> {
     }
 }
 
+/// `Attributes::HEADERS`, as librdkafka wants them.
+const NAMES: [&CStr; 6] =
+    [c"ce_id", c"ce_type", c"ce_time", c"ce_source", c"ce_specversion", c"content-type"];
+
 impl<'a> Polled<'a> {
     pub fn partition(self) -> u32 {
         u32::try_from(self.0.partition).unwrap_or(u32::MAX)
@@ -121,24 +125,21 @@ impl<'a> Polled<'a> {
             .then(|| Time::from_millis(millis))
     }
 
-    /// The headers of CloudEvents' binary mode, where a record has any: `ce_id`, `ce_type`, `ce_time`.
-    pub fn attributes(self) -> [Option<&'a str>; 3] {
+    /// The headers that a CloudEvent has, where a record has any; of several of one name the last.
+    pub fn attributes(self) -> [Option<&'a [u8]>; 6] {
         let mut headers = std::ptr::null_mut();
         // SAFETY: the message is valid and the target outlives the call; the headers stay the message's own.
         let code = unsafe { rd_kafka_message_headers(self.0, &raw mut headers) };
         if code != rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-            return [None; 3];
+            return [None; 6];
         }
-        [c"ce_id", c"ce_type", c"ce_time"].map(|name| {
+        NAMES.map(|name| {
             let (mut value, mut length) = (std::ptr::null(), 0);
             // SAFETY: the headers are valid as long as the message, the targets outlive the call.
             let code =
                 unsafe { rd_kafka_header_get_last(headers, name.as_ptr(), &raw mut value, &raw mut length) };
             let found = code == rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
-            found
-                .then(|| self.bytes(value.cast(), length))
-                .flatten()
-                .and_then(|text| str::from_utf8(text).ok())
+            found.then(|| self.bytes(value.cast(), length)).flatten()
         })
     }
 

@@ -7,38 +7,42 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use sonic_rs::LazyValue;
 
+use super::attributes::SPEC_VERSION;
 use super::draft::Draft;
 use super::value::{self, Scalar, TimeFormat};
 use super::{EventSettings, RejectReason, Slot};
 use crate::core::event::TextField;
 
+/// Returns whether the record is a CloudEvents envelope.
 pub(super) fn read<'a>(
     json: &'a str,
     settings: &EventSettings,
     draft: &mut Draft<'_, 'a>,
-) -> Result<(), RejectReason> {
+) -> Result<bool, RejectReason> {
     // sonic-rs takes "\ud-83d" for an escape, in what it passes over too. Escapes are seldom enough to look twice.
     if json.contains('\\') && serde_json::from_str::<IgnoredAny>(json).is_err() {
         return Err(reason(json));
     }
-    let top = |key: &[u8]| Slot::of_key(key, &settings.extra);
-    let mut is_envelope = false;
-    let mut data = None;
+    let inner = |key: &[u8]| Slot::of_key(key, &settings.extra);
+    let top = |key: &[u8]| Slot::of_envelope_key(key).unwrap_or_else(|| inner(key));
+    let mut envelope = Envelope::default();
     let mut own = Vec::new();
     read_object(json, &top, &mut |slot, raw| match slot {
-        Slot::SpecVersion => is_envelope = true,
-        Slot::Data => data = Some(raw),
+        Slot::SpecVersion => envelope.take_version(&raw),
+        Slot::Data => envelope.data = Some(raw),
+        Slot::DataBase64 => envelope.has_bytes |= raw != "null",
+        Slot::Source => {
+            // A platform may call a field of its own so.
+            own.push((inner(b"source"), raw.clone()));
+            envelope.source = Some(raw);
+        }
         _ => own.push((slot, raw)),
     })
     .map_err(|NotAnObject| reason(json))?;
-    // What is inside an envelope comes first, so that the envelope's own id, type and time win.
-    if let Some(Cow::Borrowed(data)) = data.filter(|_| is_envelope)
-        && data.starts_with('{')
-    {
-        let mut inside = Vec::new();
-        read_object(data, &top, &mut |slot, raw| inside.push((slot, raw)))
-            .map_err(|NotAnObject| RejectReason::NotJson)?;
-        own.splice(0..0, inside);
+    let is_envelope = envelope.is_one;
+    if is_envelope {
+        // What is inside comes first, so that the envelope's own id, type and time win.
+        own.splice(0..0, envelope.open(&inner, draft)?);
     }
     for (slot, raw) in own {
         if !settings.mapping.fills(slot) {
@@ -46,7 +50,57 @@ pub(super) fn read<'a>(
         }
     }
     settings.mapping.apply(json, &mut |slot, raw, format| set(draft, slot, raw, format));
-    Ok(())
+    Ok(is_envelope)
+}
+
+/// What makes a record an envelope, and what it holds besides the event's own fields. Of what stands twice the last counts.
+#[derive(Default)]
+struct Envelope<'a> {
+    is_one: bool,
+    is_other_version: bool,
+    has_bytes: bool,
+    data: Option<Cow<'a, str>>,
+    source: Option<Cow<'a, str>>,
+}
+
+impl<'a> Envelope<'a> {
+    fn take_version(&mut self, raw: &str) {
+        self.is_one = true;
+        self.is_other_version |= value::string(raw).as_deref() != Some(SPEC_VERSION);
+    }
+
+    /// The members of the event inside.
+    fn open(
+        self,
+        slot_of: &dyn Fn(&[u8]) -> Slot,
+        draft: &mut Draft<'_, 'a>,
+    ) -> Result<Vec<(Slot, Cow<'a, str>)>, RejectReason> {
+        if self.is_other_version {
+            return Err(RejectReason::OtherSpecVersion);
+        }
+        if self.has_bytes {
+            return Err(RejectReason::DataBase64);
+        }
+        match self.source.as_deref() {
+            None | Some("null") => {}
+            Some(raw) => match value::string(raw) {
+                Some(source) if source.contains('\0') => draft.refuse(RejectReason::Nul),
+                Some(source) => draft.set_source(&source),
+                None => draft.refuse(RejectReason::WrongType(Slot::Source.as_str())),
+            },
+        }
+        let mut inside = Vec::new();
+        match self.data {
+            Some(Cow::Borrowed(data)) if data.starts_with('{') => {
+                read_object(data, slot_of, &mut |slot, raw| inside.push((slot, raw)))
+                    .map_err(|NotAnObject| RejectReason::NotJson)?;
+            }
+            None => {}
+            Some(data) if data == "null" => {}
+            Some(_) => return Err(RejectReason::WrongType(Slot::Data.as_str())),
+        }
+        Ok(inside)
+    }
 }
 
 /// Fills a slot from the raw text of a JSON value of any type.

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use super::value::{self, Scalar, TimeFormat};
-use super::{Attributes, MAX_ID_BYTES, MAX_TEXT_BYTES, RejectReason, Slot};
-use crate::core::event::{Event, EventType, Place, TextField, Topic};
+use super::{MAX_ID_BYTES, MAX_TEXT_BYTES, RejectReason, Slot};
+use crate::core::event::{Event, EventType, Place, Symbol, TextField, Topic};
 use crate::core::time::Time;
 
 /// The first instant of the year 2000.
@@ -44,7 +44,7 @@ impl<'e, 'a> Draft<'e, 'a> {
     pub(super) fn refuse_type(&mut self, slot: Slot) {
         match slot {
             Slot::Time => self.refuse(RejectReason::BadTime),
-            Slot::Data | Slot::SpecVersion | Slot::Unknown => {}
+            Slot::Data | Slot::DataBase64 | Slot::SpecVersion | Slot::Source | Slot::Unknown => {}
             _ => self.refuse(RejectReason::WrongType(slot.as_str())),
         }
     }
@@ -127,11 +127,11 @@ impl<'e, 'a> Draft<'e, 'a> {
                 None => self.refuse(wrong),
             },
             Slot::Type | Slot::Text(_) | Slot::Geo => self.refuse(wrong),
-            Slot::Data | Slot::SpecVersion | Slot::Unknown => {}
+            Slot::Data | Slot::DataBase64 | Slot::SpecVersion | Slot::Source | Slot::Unknown => {}
         }
     }
 
-    fn set_time(&mut self, time: Option<Time>) {
+    pub(super) fn set_time(&mut self, time: Option<Time>) {
         match time {
             Some(time) if (EARLIEST..LATEST).contains(&time) => {
                 self.event.time = time;
@@ -142,16 +142,13 @@ impl<'e, 'a> Draft<'e, 'a> {
         }
     }
 
-    /// The attributes of a binary-mode envelope; they win over the record's own fields.
-    pub(super) fn set_attributes(&mut self, attributes: Attributes<'a>) {
-        if let Some(id) = attributes.id {
-            self.set_text(Slot::Text(TextField::Id), Cow::Borrowed(id));
+    /// Who made the event: with it, its id is unique. An empty text is the same as none.
+    pub(super) fn set_source(&mut self, source: &str) {
+        if source.len() > MAX_TEXT_BYTES {
+            return self.refuse(RejectReason::TooLong(Slot::Source.as_str()));
         }
-        if let Some(event_type) = attributes.event_type {
-            self.set_text(Slot::Type, Cow::Borrowed(event_type));
-        }
-        if let Some(time) = attributes.time {
-            self.set_time(value::time_text(time, TimeFormat::Any));
+        if !source.is_empty() {
+            self.event.source = Symbol::of(source);
         }
     }
 

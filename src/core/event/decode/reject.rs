@@ -22,6 +22,14 @@ pub enum RejectReason {
     NotJson,
     #[error("the record is JSON, but not an object")]
     NotAnObject,
+    #[error("the record's headers say that it is a CloudEvent, and it has no `specversion`")]
+    NoSpecVersion,
+    #[error("the CloudEvent's `specversion` is not 1.0")]
+    OtherSpecVersion,
+    #[error("the CloudEvent's data is in `data_base64`; expected JSON in `data`")]
+    DataBase64,
+    #[error("the record is a batch of CloudEvents; expected one in each record")]
+    Batch,
     #[error("the event has no `id`")]
     MissingId,
     #[error("the event has no `type`")]
@@ -48,7 +56,7 @@ pub enum RejectReason {
 
 impl RejectReason {
     /// One of each label, so that every counter exists from the start.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 21] = [
         Self::Empty,
         Self::TooLarge,
         Self::TooDeep,
@@ -56,6 +64,10 @@ impl RejectReason {
         Self::Nul,
         Self::NotJson,
         Self::NotAnObject,
+        Self::NoSpecVersion,
+        Self::OtherSpecVersion,
+        Self::DataBase64,
+        Self::Batch,
         Self::MissingId,
         Self::MissingType,
         Self::UnknownType,
@@ -78,6 +90,10 @@ impl RejectReason {
             Self::Nul => "nul",
             Self::NotJson => "not_json",
             Self::NotAnObject => "not_an_object",
+            Self::NoSpecVersion => "no_specversion",
+            Self::OtherSpecVersion => "other_specversion",
+            Self::DataBase64 => "data_base64",
+            Self::Batch => "batch",
             Self::MissingId => "missing_id",
             Self::MissingType => "missing_type",
             Self::UnknownType => "unknown_type",

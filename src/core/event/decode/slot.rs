@@ -16,8 +16,12 @@ pub enum Slot {
     Geo,
     /// The event inside a CloudEvents envelope.
     Data,
+    /// The same, not as JSON.
+    DataBase64,
     /// What tells a CloudEvents envelope.
     SpecVersion,
+    /// Who made the event in an envelope.
+    Source,
     Unknown,
 }
 
@@ -35,7 +39,9 @@ impl Slot {
             Self::Accuracy => "geo.accuracy_km",
             Self::Geo => "geo",
             Self::Data => "data",
+            Self::DataBase64 => "data_base64",
             Self::SpecVersion => "specversion",
+            Self::Source => "source",
             Self::Unknown => "unknown",
         }
     }
@@ -94,6 +100,16 @@ impl Slot {
             _ => None,
         };
         known.unwrap_or_else(|| Self::of_extra(key, extra))
+    }
+
+    /// [`Slot::of_key`] where the record may be an envelope: a plain event has no use for these, and may have a field of that
+    /// name.
+    pub(super) fn of_envelope_key(key: &[u8]) -> Option<Self> {
+        match key {
+            b"source" => Some(Self::Source),
+            b"data_base64" => Some(Self::DataBase64),
+            _ => None,
+        }
     }
 
     #[cold]

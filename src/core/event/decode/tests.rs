@@ -189,12 +189,145 @@ fn cloud_events_are_read_in_both_modes() {
             assert_eq!(event.text(TextField::Channel), Some("alipay"));
         });
     }
-    let attributes =
-        Attributes { id: Some("e1"), event_type: Some("order.paid"), time: Some("2026-10-01T08:12:30Z") };
+    let attributes = Attributes { spec_version: Some(b"1.0"), ..binary() };
+    assert_eq!(headed(inside, attributes), Ok((EventType::OrderPaid, "e1".to_owned())));
+}
+
+/// The headers of binary mode, without a version.
+fn binary() -> Attributes<'static> {
+    Attributes {
+        id: Some(b"e1"),
+        event_type: Some(b"order.paid"),
+        time: Some(b"2026-10-01T08:12:30Z"),
+        ..Attributes::default()
+    }
+}
+
+/// What is read of a record with headers: its type and id.
+fn headed(payload: &str, attributes: Attributes<'_>) -> Result<(EventType, String), RejectReason> {
     let mut scratch = Scratch::default();
     let decoder = Decoder::new(EventSettings::default());
-    let event = decoder.decode_with(inside.as_bytes(), attributes, &mut scratch).expect("an event");
-    assert_eq!((event.event_type, event.text(TextField::Id)), (EventType::OrderPaid, Some("e1")));
+    let event = decoder.decode_with(payload.as_bytes(), attributes, &mut scratch)?;
+    Ok((event.event_type, event.text(TextField::Id).unwrap_or_default().to_owned()))
+}
+
+const STRUCTURED: Attributes<'static> = Attributes {
+    content_type: Some(b" application/CloudEvents+json; charset=utf-8"),
+    id: None,
+    event_type: None,
+    time: None,
+    source: None,
+    spec_version: None,
+};
+
+/// An envelope with these members, and an event in it.
+fn envelope(members: &str) -> String {
+    format!(
+        r#"{{"id":"e1","type":"order.paid","time":"2026-10-01T08:12:30Z","source":"/shop","data":{{"account_id":"a1"}}{members}}}"#
+    )
+}
+
+#[test]
+fn a_cloud_event_that_is_none_has_its_reason() {
+    let one = |members: &str| headed(&envelope(members), STRUCTURED).err();
+    assert_eq!(one(r#","specversion":"1.0""#), None);
+    for (members, reason) in [
+        ("", RejectReason::NoSpecVersion),
+        (r#","specversion":"0.3""#, RejectReason::OtherSpecVersion),
+        (r#","specversion":"1.0.0""#, RejectReason::OtherSpecVersion),
+        (r#","specversion":1.0"#, RejectReason::OtherSpecVersion),
+        (r#","specversion":null"#, RejectReason::OtherSpecVersion),
+        (r#","specversion":"1.0","specversion":"9""#, RejectReason::OtherSpecVersion),
+        (r#","specversion":"9","specversion":"1.0""#, RejectReason::OtherSpecVersion),
+        (r#","specversion":"1.0","data_base64":"eyJ9""#, RejectReason::DataBase64),
+        (r#","specversion":"1.0","data":"{\"account_id\":\"a1\"}""#, RejectReason::WrongType("data")),
+        (r#","specversion":"1.0","data":[{"account_id":"a1"}]"#, RejectReason::WrongType("data")),
+        (r#","specversion":"1.0","data":null"#, RejectReason::MissingAccount),
+        (r#","specversion":"1.0","source":7"#, RejectReason::WrongType("source")),
+        (r#","specversion":"1.0","source":"a\u0000""#, RejectReason::Nul),
+    ] {
+        assert_eq!(one(members), Some(reason), "{members}");
+    }
+    let batch = format!("[{}]", envelope(r#","specversion":"1.0""#));
+    assert_eq!(headed(&batch, Attributes::default()), Err(RejectReason::NotAnObject));
+    let content_type = Some(&b"application/cloudevents-batch+json"[..]);
+    let told = Attributes { content_type, ..Attributes::default() };
+    assert_eq!(headed(&batch, told), Err(RejectReason::Batch));
+    assert_eq!(headed(PLAIN, STRUCTURED), Err(RejectReason::NoSpecVersion));
+    // Without an envelope around it these are members like any other.
+    assert_eq!(reject(plus(r#""data_base64":"eyJ9","source":7,"data":[]"#)), None);
+}
+
+#[test]
+fn hostile_cloud_events_are_refused_or_read_as_one_event() {
+    let version = r#","specversion":"1.0""#;
+    let id = |members: &str| headed(&envelope(&format!("{version}{members}")), STRUCTURED).map(|(_, id)| id);
+    assert_eq!(id(r#","id":"e2","data":{"account_id":"a2"}"#), Ok("e2".to_owned()), "the last one counts");
+    let long = "x".repeat(MAX_TEXT_BYTES + 1);
+    assert_eq!(id(&format!(r#","source":"{long}""#)), Err(RejectReason::TooLong("source")));
+    assert_eq!(id(&format!(r#","id":"{long}""#)), Err(RejectReason::TooLong("id")));
+    assert_eq!(id(&format!(r#","x":"{}""#, "x".repeat(MAX_BYTES))), Err(RejectReason::TooLarge));
+    let nested = |depth: usize| {
+        format!(r#","data":{}{}"#, r#"{"data":"#.repeat(depth), "1".to_owned() + &"}".repeat(depth))
+    };
+    assert_eq!(id(&nested(40)), Err(RejectReason::TooDeep));
+    assert_eq!(id(&nested(4)), Err(RejectReason::MissingAccount), "an envelope is opened once");
+    let read = |attributes: Attributes<'_>| headed(r#"{"account_id":"a1"}"#, attributes).err();
+    for (attributes, reason) in [
+        (Attributes { id: Some(b"e\xff"), ..binary() }, RejectReason::NotUtf8),
+        (Attributes { event_type: Some(b"\xff"), ..binary() }, RejectReason::NotUtf8),
+        (Attributes { source: Some(b"\xff"), ..binary() }, RejectReason::NotUtf8),
+        (Attributes { id: Some(b"e\0"), ..binary() }, RejectReason::Nul),
+        (Attributes { id: Some(long.as_bytes()), ..binary() }, RejectReason::TooLong("id")),
+        (Attributes { source: Some(long.as_bytes()), ..binary() }, RejectReason::TooLong("source")),
+        (Attributes { spec_version: Some(b"0.3"), ..binary() }, RejectReason::OtherSpecVersion),
+        (Attributes { spec_version: Some(b""), ..binary() }, RejectReason::OtherSpecVersion),
+        (Attributes { id: Some(b""), ..binary() }, RejectReason::MissingId),
+        (Attributes { time: Some(b"now"), ..binary() }, RejectReason::BadTime),
+    ] {
+        assert_eq!(read(attributes), Some(reason), "{attributes:?}");
+    }
+    assert_eq!(read(Attributes { content_type: Some(b"\xff\xfe"), ..binary() }), None);
+}
+
+#[test]
+fn the_type_of_binary_mode_is_translated_as_the_mapping_says() {
+    let values = [("com.example.paid", "order.paid")];
+    let values = values.map(|(theirs, ours)| (theirs.to_owned(), ours.to_owned())).into();
+    let mapping = mapping(&[("type", FieldMapping { values, ..at(&["/type"]) })]);
+    let decoder = Decoder::new(EventSettings { mapping, ..EventSettings::default() });
+    for (event_type, read) in [
+        (&b"com.example.paid"[..], Ok(EventType::OrderPaid)),
+        (b"order.failed", Ok(EventType::OrderFailed)),
+        (b"com.example.other", Err(RejectReason::UnknownType)),
+    ] {
+        let attributes = Attributes { event_type: Some(event_type), ..binary() };
+        let mut scratch = Scratch::default();
+        let event = decoder.decode_with(br#"{"account_id":"a1"}"#, attributes, &mut scratch);
+        assert_eq!(event.map(|event| event.event_type), read);
+    }
+}
+
+#[test]
+fn an_id_is_unique_within_its_source() {
+    let identity = |payload: &str, attributes: Attributes<'_>| {
+        let mut scratch = Scratch::default();
+        let decoder = Decoder::new(EventSettings::default());
+        let mut event = decoder.decode_with(payload.as_bytes(), attributes, &mut scratch).expect(payload);
+        event.symbolize(crate::core::event::TextSet::of(TextField::Id));
+        event.identity()
+    };
+    let structured = |source: &str| {
+        let members = format!(r#","specversion":"1.0","source":"{source}""#);
+        identity(&envelope(&members), STRUCTURED)
+    };
+    let headers = |source: Option<&'static [u8]>| {
+        identity(r#"{"account_id":"a1","source":"of its own"}"#, Attributes { source, ..binary() })
+    };
+    assert_eq!(structured("/shop"), headers(Some(b"/shop")), "in either mode");
+    assert_ne!(structured("/shop"), structured("/mall"));
+    assert_eq!(structured(""), headers(None));
+    assert_eq!(headers(None), identity(PLAIN, Attributes::default()), "an event without a source");
 }
 
 #[test]

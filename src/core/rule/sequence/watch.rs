@@ -8,7 +8,7 @@ use super::course::{Course, Entry};
 use super::matcher::{Match, Matches, matches};
 use super::{Heard, Sequence, Skip};
 use crate::core::codec::{CorruptState, Sink};
-use crate::core::event::{Event, Facts, Symbol, TextField};
+use crate::core::event::{Event, Facts, Symbol};
 use crate::core::rule::condition::steps::{Asked, Value};
 use crate::core::rule::proposal::StepAmount;
 use crate::core::rule::table::{Keep, Overheard, SWEPT_AT_LEAST, Table, Watch};
@@ -205,7 +205,7 @@ impl<P: Pattern> Watch for PatternWatch<P> {
         let values = self.settings.asked().fields.iter().map(|field| Value::of(*field, event)).collect();
         let by_time = self.settings.is_completed_by_time();
         let facts = by_time.then(|| Box::new(Facts::of(event)));
-        let id = event.symbol(TextField::Id);
+        let id = event.identity();
         self.take(subject, Entry { time: event.time, id, bits, values, facts, spent: false }, moment, out);
     }
 

@@ -53,7 +53,7 @@ fn arrive(aligner: &mut Aligner, journal: &mut Journal, index: usize, offset: i6
         timestamp: None,
         key: None,
         payload: Some(payload.as_bytes()),
-        attributes: [None; 3],
+        attributes: [None; 6],
     };
     aligner.arrive(index, &record, journal);
     aligner.release(journal);
