@@ -6,6 +6,7 @@ mod cli; // stdout, stderr and exit codes of every verb
 mod docs; // the examples of the documentation do what they say
 mod events; // generated records are read or refused
 mod inputs; // what replay reads, packed, in several files, or broken
+mod language; // the examples of the rule language load
 mod licences; // what the dependencies may be licensed under
 mod proof; // what an author knows of a rule before it goes live
 mod replay; // two rule sets over the same events, and why a ticket was opened or not
