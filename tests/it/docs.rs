@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use assert_cmd::Command;
+use forewarn::core::rule::parse::schema;
 
 use crate::source::repository;
 
@@ -76,4 +77,41 @@ fn the_section_of_a_kind_shows_a_rule_that_fires_and_one_that_keeps_quiet() {
     }
     let missing: Vec<&str> = SHOWN.into_iter().filter(|kind| !shown.contains(*kind)).collect();
     assert!(missing.is_empty(), "kinds without an example in docs/rules.md: {missing:?}");
+}
+
+/// The words of a text that stand in code, between backticks or in a block.
+fn code_words(text: &str) -> BTreeSet<&str> {
+    let (blocks, prose): (Vec<_>, Vec<_>) =
+        text.split("```").enumerate().partition(|(place, _)| place % 2 == 1);
+    let spans = prose.into_iter().flat_map(|(_, prose)| prose.split('`').skip(1).step_by(2));
+    let code = blocks.into_iter().map(|(_, block)| block).chain(spans);
+    code.flat_map(|code| code.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')).collect()
+}
+
+#[test]
+fn every_field_that_the_schema_knows_is_explained() {
+    let page = fs::read_to_string(repository().join("docs/rules.md")).unwrap();
+    let sections: BTreeMap<&str, &str> = page
+        .split("\n### ")
+        .skip(1)
+        .map(|section| section.split_once("\n## ").map_or(section, |(section, _)| section))
+        .filter_map(|section| Some((section.split_once(':')?.0, section)))
+        .collect();
+    let schema: serde_json::Value = serde_json::from_str(&schema::rules().to_string()).unwrap();
+    let (mut missing, mut fields) = (Vec::new(), 0);
+    for (map, definition) in schema["$defs"].as_object().unwrap() {
+        let Some(properties) = definition["properties"].as_object() else { continue };
+        // What stands inside of a kind is explained with it, what every rule has anywhere.
+        let section = match map.as_str() {
+            "pair" => "metric",
+            "step" | "distinct" | "times" => "sequence",
+            map => map,
+        };
+        let words = code_words(sections.get(section).copied().unwrap_or(&page));
+        fields += properties.len();
+        let unnamed = properties.keys().filter(|field| !words.contains(field.as_str()));
+        missing.extend(unnamed.map(|field| format!("{map}.{field}")));
+    }
+    assert!(SHOWN.iter().all(|kind| sections.contains_key(kind)) && fields > 150, "{fields} fields");
+    assert!(missing.is_empty(), "not in docs/rules.md: {missing:?}");
 }
