@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod bad_rules; // rule files that are wrong in every way
 mod cli; // stdout, stderr and exit codes of every verb
 mod docs; // the examples of the documentation do what they say
 mod events; // generated records are read or refused

@@ -90,7 +90,12 @@ fn hears(loaded: &LoadedRule, by_name: &BTreeMap<&str, &LoadedRule>, errors: &mu
         }
         let heard = |name| by_name.get(name).into_iter().flat_map(|loaded| loaded.rule.detect.hears());
         if leads_to(name, &loaded.rule.name, heard) {
-            errors.push(place.error("rules hear each other's findings in a circle"));
+            let help = if name == loaded.rule.name {
+                "a rule can't hear itself".to_owned()
+            } else {
+                format!("`{name}` hears `{}` itself, directly or not", loaded.rule.name)
+            };
+            errors.push(place.error("rules hear each other's findings in a circle").help(help));
         }
     }
 }

@@ -79,11 +79,11 @@ pub fn read(text: &str) -> (Vec<Node>, Vec<Problem>) {
             Some(Ok((event, span))) => documents.extend(builder.take(event, &span)),
             Some(Err(error)) => {
                 let start = error.marker().byte_offset().unwrap_or(text.len()).min(text.len());
-                builder.report(
-                    start..start,
-                    format!("this is not YAML: {}", error.info()),
-                    hint(&error.info()),
-                );
+                let message = match error.info().as_str() {
+                    "recursion limit exceeded" => format!("this is nested more than {MAX_DEPTH} deep"),
+                    info => format!("this is not YAML: {info}"),
+                };
+                builder.report(start..start, message, hint(&error.info()));
                 builder.forget_document();
                 if !matches!(parser.proceed_next_document(), Ok(true)) {
                     break;
