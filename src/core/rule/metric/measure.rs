@@ -6,8 +6,8 @@ use rust_decimal::prelude::ToPrimitive;
 use crate::core::event::{Event, Field, Symbol, TextField};
 use crate::core::rule::Limit;
 use crate::core::rule::samples::agg::{Agg, Asked, Room, Tally};
-use crate::core::rule::samples::judge::{Measure, Reading};
-use crate::core::rule::samples::series::Shape;
+use crate::core::rule::samples::judge::{Change, Measure, Reading};
+use crate::core::rule::samples::series::{OPEN, Shape};
 use crate::core::rule::samples::watched::Watched;
 use crate::core::rule::verdict::Evidence;
 use crate::core::time::{Span, Time};
@@ -119,6 +119,32 @@ impl Measure for MetricMeasure {
 
     fn drifts(&self) -> bool {
         self.drifts
+    }
+
+    /// A high quantile of ages does not rise by one that is short, nor by one that stops growing.
+    fn hastens(&self, watched: &Watched, change: &Change, until: Time) -> bool {
+        let rises =
+            matches!(self.bound, Bound::Above | Bound::AtLeast) && matches!(self.agg, Agg::Quantile(_));
+        if !rises || !self.ages || change.old.is_some_and(|old| old != OPEN) {
+            return true;
+        }
+        // Well below the limit, so that it is there in the bins of a sketch as well.
+        let Some(short) = (self.limit.at(watched.limit_of) * Decimal::new(97, 2)).to_i64() else {
+            return true;
+        };
+        let is_short = if change.new == OPEN {
+            change.time + Span::from_millis(short) >= until
+        } else {
+            change.new <= Decimal::from(short)
+        };
+        // One that comes late leaves early.
+        let leaves = change.old.is_none() && change.time + self.shape.reach < until;
+        // A window that is too small for a judgement may become one that is not.
+        let from = until - self.shape.reach;
+        let range = watched.series.buckets_between(&self.shape, from, until);
+        let buckets = watched.series.coarse().and_then(|coarse| coarse.buckets.get(range));
+        let held: u64 = buckets.unwrap_or_default().iter().map(|bucket| u64::from(bucket.count)).sum();
+        !is_short || leaves || held + watched.series.between(from, until).len() as u64 <= self.min_samples
     }
 
     fn recovers(&self, reading: &Reading, by_event: bool) -> bool {

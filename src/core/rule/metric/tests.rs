@@ -2,6 +2,8 @@
 
 mod model;
 
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::core::event::{EventType, NumberField, Symbol, TypeSet};
 use crate::core::rule::table::Watch;
@@ -358,4 +360,38 @@ fn a_busy_subject_is_found_in_buckets_within_bounded_memory() {
         let bytes = watch.bytes();
         assert!(bytes < most, "{agg:?}: a busy subject and the tables of a watch take {bytes} bytes");
     }
+}
+
+/// Of a busy subject the next moment to look at it is not sought anew at each event: a restored watch does seek it anew.
+#[test]
+fn a_busy_subject_says_the_same_after_a_restart_at_any_moment() {
+    let (mut findings, mut quiet) = (0, 0);
+    for seed in 0..40 {
+        let mut random = Random::new(seed);
+        let limit = random.between(2_000, 12_000);
+        let bound = [Bound::Above, Bound::AtLeast][random.below(2) as usize];
+        let share = share(["0.5", "0.75", "0.95"][random.below(3) as usize]);
+        let mut settings = pairs(share, bound, Span::from_millis(limit), seconds(60));
+        settings.min_samples = random.between(1, 40) as u32;
+        let (mut time, mut events) = (at(0), Vec::new());
+        for number in 0..500 {
+            time += Span::from_millis(random.below(800));
+            let key = number.to_string();
+            events.push(order(1, OrderPaid, time, &key));
+            // For a while everything is slow.
+            let slow = (150..300).contains(&number) && random.percent(60);
+            let length = if slow { random.below(3 * limit) } else { random.below(limit / 2) };
+            if random.percent(95) {
+                events.push(order(1, OrderDelivered, time + Span::from_millis(length), &key));
+            }
+        }
+        let (lateness, grace) = (seconds(random.below(10)), seconds(random.below(6)));
+        let new = || Box::new(MetricWatch::new(settings.clone(), grace, lateness)) as Box<dyn Watch>;
+        let arrivals = disordered(&mut random, events.clone(), lateness);
+        let said = Both::new(&new, lateness).run(&mut random, &arrivals, true).said;
+        let at_events: BTreeSet<Time> = events.iter().map(|given| given.event.time).collect();
+        findings += said.found.len();
+        quiet += said.found.iter().filter(|(_, time)| !at_events.contains(time)).count();
+    }
+    assert!(findings > 1_000 && quiet > 40, "{findings} findings, {quiet} of them at no event");
 }

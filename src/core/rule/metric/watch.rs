@@ -5,7 +5,7 @@ use rust_decimal::Decimal;
 use crate::core::codec::{CorruptState, Sink};
 use crate::core::event::{Event, Facts, Field, Symbol};
 use crate::core::rule::samples::SampleWatch;
-use crate::core::rule::samples::judge::Measure;
+use crate::core::rule::samples::judge::{Change, Measure};
 use crate::core::rule::samples::series::{OPEN, Sample};
 use crate::core::rule::table::Watch;
 use crate::core::rule::verdict::{Judged, Moment};
@@ -81,13 +81,14 @@ impl MetricWatch {
             Step::Earlier { old: (old, old_end), start, end } => {
                 let old = Sample { time: old, value: length(old, old_end) };
                 let new = Sample { time: start, value: length(start, end) };
-                self.samples.amend(subject, start, moment, out, |measure, watched| {
+                self.samples.amend(subject, start, moment, out, None, |measure, watched| {
                     watched.series.move_back(measure.shape(), old, new);
                 });
             }
             Step::Ends { subject, start, old, end } => {
                 let (old, new) = (length(start, old), length(start, end));
-                self.samples.amend(subject, end, moment, out, |measure, watched| {
+                let change = Change { time: start, old: Some(old), new };
+                self.samples.amend(subject, end, moment, out, Some(change), |measure, watched| {
                     watched.series.replace(measure.shape(), start, old, new);
                 });
             }

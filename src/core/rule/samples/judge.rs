@@ -1,6 +1,8 @@
 //! How the condition of one subject is judged when an event comes and when time passes: what is found, what proves untrue,
 //! and when it has ended.
 
+use rust_decimal::Decimal;
+
 use crate::core::event::{Event, Symbol};
 use crate::core::rule::verdict::{Evidence, Moment, Verdict};
 use crate::core::time::{Span, Time};
@@ -8,6 +10,14 @@ use crate::core::time::{Span, Time};
 use super::series::Shape;
 use super::walk::{Go, Point, Walk};
 use super::watched::Watched;
+
+/// A sample that came, or got another value.
+#[derive(Clone, Copy, Debug)]
+pub struct Change {
+    pub time: Time,
+    pub old: Option<Decimal>,
+    pub new: Decimal,
+}
 
 /// A condition over the samples of a subject.
 pub trait Measure: Send + std::fmt::Debug {
@@ -22,6 +32,12 @@ pub trait Measure: Send + std::fmt::Debug {
     /// Whether it can change by the mere passing of time. Between two moments at which anything comes or goes it does so
     /// once at most.
     fn drifts(&self) -> bool;
+
+    /// Whether the change of a sample can make a condition that is not true turn true sooner, without another event, than at
+    /// `until`, as it would have without the change.
+    fn hastens(&self, _watched: &Watched, _change: &Change, _until: Time) -> bool {
+        true
+    }
 
     /// Whether an end that was reached like this shows that all is well.
     fn recovers(&self, reading: &Reading, by_event: bool) -> bool;

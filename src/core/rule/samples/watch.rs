@@ -11,7 +11,7 @@ use crate::core::rule::table::{Keep, SWEPT_AT_LEAST, Table};
 use crate::core::rule::verdict::{Judged, Moment, Verdict};
 use crate::core::time::{Span, Time};
 
-use super::judge::{Judge, Measure};
+use super::judge::{Change, Judge, Measure};
 use super::series::Sample;
 use super::watched::{Newest, Watched};
 
@@ -54,9 +54,11 @@ impl<M: Measure> SampleWatch<M> {
         self.speaking.clear();
         let (slot, _) = self.subjects.find_or_insert(subject);
         let Some(watched) = self.subjects.change(slot) else { return };
+        let first = out.len();
         let mut say = |verdict| out.push(Judged { subject, verdict });
-        self.judge.passed(watched, moment.now - self.grace, &mut say);
+        pass(&mut self.judge, watched, moment.now, self.grace, &mut say);
         forget(&self.judge, watched, moment.settled);
+        let before = (watched.series.folded(), watched.limit_of);
         watched.limit_of = self.judge.measure.limit_of(event);
         let known = watched.newest.as_ref().map_or(Time::MIN, |newest| newest.time);
         if self.judge.is_restless() && event.time >= known {
@@ -68,16 +70,24 @@ impl<M: Measure> SampleWatch<M> {
         self.given_up +=
             watched.series.insert(self.judge.measure.shape(), Sample { time: event.time, value });
         self.judge.arrived(watched, event.time, true, moment, say);
-        self.set_timer(subject, slot);
+        let change = Change { time: event.time, old: None, new: value };
+        if before != (watched.series.folded(), watched.limit_of)
+            || out.len() > first
+            || !keeps_timer(&self.judge, watched, &change, moment.now, self.grace)
+        {
+            self.set_timer(subject, slot);
+        }
     }
 
-    /// Changes the samples of a subject that is known, and judges again from `time` on.
+    /// Changes the samples of a subject that is known, and judges again from `time` on. `changed`: the only one that is
+    /// another now, where there is one.
     pub fn amend(
         &mut self,
         subject: Symbol,
         time: Time,
         moment: Moment,
         out: &mut Vec<Judged>,
+        changed: Option<Change>,
         change: impl FnOnce(&M, &mut Watched),
     ) {
         self.speaking.clear();
@@ -85,11 +95,15 @@ impl<M: Measure> SampleWatch<M> {
         let Some(watched) = self.subjects.change(slot) else { return };
         let first = out.len();
         let mut say = |verdict| out.push(Judged { subject, verdict });
-        self.judge.passed(watched, moment.now - self.grace, &mut say);
+        pass(&mut self.judge, watched, moment.now, self.grace, &mut say);
+        let folded = watched.series.folded();
         change(&self.judge.measure, watched);
         self.judge.arrived(watched, time, false, moment, say);
         speak(&mut self.speaking, watched, subject, out.get(first..).unwrap_or_default());
-        self.set_timer(subject, slot);
+        let keeps = |change| keeps_timer(&self.judge, watched, &change, moment.now, self.grace);
+        if folded != watched.series.folded() || out.len() > first || !changed.is_some_and(keeps) {
+            self.set_timer(subject, slot);
+        }
     }
 
     pub fn measure(&self) -> &M {
@@ -169,6 +183,35 @@ impl<M: Measure> SampleWatch<M> {
     pub fn given_up(&self) -> u64 {
         self.given_up
     }
+}
+
+/// Judges what left or grew by now. Nothing does before the subject's timer that makes a condition true.
+fn pass<M: Measure>(
+    judge: &mut Judge<M>,
+    watched: &mut Watched,
+    now: Time,
+    grace: Span,
+    say: impl FnMut(Verdict),
+) {
+    if watched.is_firing() || watched.timer <= now {
+        judge.passed(watched, now - grace, say);
+    } else {
+        watched.swept = watched.swept.max(now - grace);
+    }
+}
+
+/// Whether the timer that the subject has is early enough after a change as well; nothing was said of it meanwhile.
+fn keeps_timer<M: Measure>(
+    judge: &Judge<M>,
+    watched: &Watched,
+    change: &Change,
+    now: Time,
+    grace: Span,
+) -> bool {
+    !watched.is_firing()
+        && watched.timer < Time::MAX
+        && watched.timer > now
+        && !judge.measure.hastens(watched, change, watched.timer - grace)
 }
 
 /// Keeps the facts of a subject's newest event for what was found without one of its own.
