@@ -25,6 +25,9 @@ const HOMES: [(&str, &str, f64, f64); 8] = [
     ("HK", "Hong Kong", 22.32, 114.17),
     ("SG", "Singapore", 1.35, 103.82),
 ];
+/// The stream begins where nearly every order that was under way at the beginning of the world has ended: a platform does
+/// not begin with its first order, and a share of what is paid is not that of a first minute.
+const SETTLING_MICROS: i64 = 90_000_000;
 /// One channel in trouble for a minute, a third into the stream.
 const OUTAGE_CHANNEL: usize = 0;
 const OUTAGE_MILLIS: i64 = 60_000;
@@ -77,18 +80,23 @@ impl Generator {
         let start = stream.start.as_microsecond();
         let step = 1_000_000 / i64::from(stream.rate.max(1));
         let third = start / 1_000 + i64::try_from(stream.events / 3).unwrap_or(0) * step / 1_000;
-        Self {
+        let mut generator = Self {
             random: ChaCha8Rng::seed_from_u64(stream.seed),
             accounts: stream.accounts.max(1),
             left: stream.events,
-            now: start,
+            now: start - SETTLING_MICROS,
             step,
             outage: (third, third + OUTAGE_MILLIS),
             next_id: 0,
             next_order: 0,
             coming: BinaryHeap::new(),
             held: BinaryHeap::new(),
+        };
+        while generator.now < start {
+            generator.now += step;
+            generator.take(generator.now / 1_000);
         }
+        generator
     }
 
     /// Writes the next event's JSON to `line`.
