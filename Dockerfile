@@ -23,6 +23,8 @@ COPY --from=build /src/deploy/forewarn.toml /etc/forewarn/forewarn.toml
 COPY --from=build /src/LICENSE /usr/share/doc/forewarn/LICENSE
 # Relative paths of the configuration (database, snapshots) count from here; the rules stay beside the configuration.
 ENV FOREWARN__RULES__PATH=/etc/forewarn/rules FOREWARN__HTTP__LISTEN=0.0.0.0:9290
+# Rules look into large tables at random: large pages spare them much waiting (docs/operations.md, "Memory").
+ENV GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 USER forewarn
 WORKDIR /var/lib/forewarn
 VOLUME /var/lib/forewarn
