@@ -11,17 +11,22 @@ const VERSION: u8 = 1;
 /// Marks in one record of a checkpoint: some 40 kB.
 const CHUNK: usize = 4_096;
 const FEWEST_CHAINS: usize = 1_024;
+/// Marks that may wait for their links.
+const MOST_UNLINKED: usize = 32;
 
 /// Keys with the times at which they were marked, the newest arrivals up to a bound. Above it the oldest go, counted:
 /// an event that is late by more than what is still remembered is then judged as if nothing had ended before it.
 ///
-/// Marks lie in a ring in order of arrival, each linked to the one before it in the chain of its key's hash.
+/// Marks lie in a ring in order of arrival, each linked to the one before it in the chain of its key's hash. The newest few
+/// are linked together: each of them would wait for its chain to come from memory, and so they wait at the same time.
 #[derive(Debug)]
 pub struct Recent {
     marks: VecDeque<Mark>,
     chains: Vec<Chain>,
     /// The number of the first mark in the ring; numbers are never used twice.
     first: u64,
+    /// Marks from this number on are in no chain yet.
+    unlinked: u64,
     base: i64,
     newest: Time,
     most: usize,
@@ -57,6 +62,7 @@ impl Recent {
             marks: VecDeque::new(),
             chains: Vec::new(),
             first: 1,
+            unlinked: 1,
             base: 0,
             newest: Time::MIN,
             most: most.max(1),
@@ -110,18 +116,16 @@ impl Recent {
     /// The times at which a key was marked, the latest arrival first.
     pub fn times(&mut self, key: Symbol) -> impl Iterator<Item = Time> {
         self.take_restored();
-        let chain = self.chains.get(self.chain_of(key)).filter(|chain| chain.seen & bit_of(key) != 0);
-        let mut at = chain.and_then(|chain| self.position_of(*chain));
-        std::iter::from_fn(move || {
-            loop {
-                let position = at?;
-                let mark = self.marks.get(position)?;
-                at = position.checked_sub(mark.back as usize).filter(|_| mark.back != 0);
-                if mark.key == key {
-                    return Some(self.time_of(mark));
-                }
-            }
-        })
+        let known = &*self;
+        let chain = known.chains.get(known.chain_of(key)).filter(|chain| chain.seen & bit_of(key) != 0);
+        let mut at = chain.and_then(|chain| known.position_of(*chain));
+        let linked = std::iter::from_fn(move || {
+            let mark = known.marks.get(at?)?;
+            at = at.and_then(|position| position.checked_sub(mark.back as usize)).filter(|_| mark.back != 0);
+            Some(mark)
+        });
+        let unlinked = known.marks.range(known.linked()..).rev();
+        unlinked.chain(linked).filter(move |mark| mark.key == key).map(|mark| known.time_of(mark))
     }
 
     /// Forgets marks before `settled`, as far as they lie at the old end of the ring.
@@ -205,6 +209,7 @@ impl Recent {
         self.marks.clear();
         self.chains.clear();
         self.first = restored.first().map_or(1, |(number, ..)| *number);
+        self.unlinked = self.first;
         for (_, time, key) in restored {
             self.append(key, time);
         }
@@ -216,14 +221,35 @@ impl Recent {
             self.link_anew((2 * self.chains.len()).max(FEWEST_CHAINS));
         }
         let offset = self.offset_of(time);
-        let (length, number) = (self.marks.len(), self.first + self.marks.len() as u64);
-        let position = self.chain_of(key);
-        let before = self.chains.get(position).and_then(|chain| self.position_of(*chain));
-        self.marks.push_back(Mark { key, offset, back: before.map_or(0, |before| length - before) as u32 });
-        if let Some(chain) = self.chains.get_mut(position) {
-            let seen = if before.is_some() { chain.seen } else { 0 };
-            *chain = Chain { last: number as u32, seen: seen | bit_of(key) };
+        self.marks.push_back(Mark { key, offset, back: 0 });
+        if self.marks.len() - self.linked() >= MOST_UNLINKED {
+            self.link();
         }
+    }
+
+    /// How many marks at the front of the ring are linked.
+    fn linked(&self) -> usize {
+        self.unlinked.saturating_sub(self.first) as usize
+    }
+
+    /// Links what waits for it. Nothing here depends on what a chain holds but what is written: a branch that did would
+    /// wait for each chain by itself.
+    fn link(&mut self) {
+        let first = self.first as u32;
+        for position in self.linked()..self.marks.len() {
+            let Some(key) = self.marks.get(position).map(|mark| mark.key) else { break };
+            let chain = self.chain_of(key);
+            let Some(chain) = self.chains.get_mut(chain) else { break };
+            let before = chain.last.wrapping_sub(first);
+            let is_there = before < position as u32;
+            let back = if is_there { position as u32 - before } else { 0 };
+            let seen = if is_there { chain.seen } else { 0 };
+            *chain = Chain { last: first.wrapping_add(position as u32), seen: seen | bit_of(key) };
+            if let Some(mark) = self.marks.get_mut(position) {
+                mark.back = back;
+            }
+        }
+        self.unlinked = self.first + self.marks.len() as u64;
     }
 
     fn chain_of(&self, key: Symbol) -> usize {
@@ -243,16 +269,8 @@ impl Recent {
         let first = self.first as u32;
         // The number before the first belongs to no mark.
         self.chains.resize(chains, Chain { last: first.wrapping_sub(1), seen: 0 });
-        for position in 0..self.marks.len() {
-            let Some(key) = self.marks.get(position).map(|mark| mark.key) else { break };
-            let chain = self.chain_of(key);
-            let Some(chain) = self.chains.get_mut(chain) else { break };
-            let before = chain.last.wrapping_sub(first) as usize;
-            *chain = Chain { last: first.wrapping_add(position as u32), seen: chain.seen | bit_of(key) };
-            if let Some(mark) = self.marks.get_mut(position) {
-                mark.back = if before < position { (position - before) as u32 } else { 0 };
-            }
-        }
+        self.unlinked = self.first;
+        self.link();
     }
 
     fn time_of(&self, mark: &Mark) -> Time {
@@ -314,7 +332,9 @@ mod tests {
         let mut random = 1_u64;
         for step in 0..30_000_i64 {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let key = (random >> 33) % 997 * 0x1_0000_0001;
+            // Some sixteen of them end alike, and begin differently.
+            let key = (random >> 33) % 997;
+            let key = (key % 61) | ((key / 61) << 59);
             let time = step * 10 - (random >> 20) as i64 % 5_000;
             let settled = step * 10 - 60_000;
             recent.mark(Symbol(key), at(time), at(settled));
