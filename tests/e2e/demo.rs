@@ -67,7 +67,7 @@ fn failed_by_channel(event: &Value) -> bool {
 /// The orders that a problem touched, and that were neither paid nor failed.
 fn hung<'v>(problem: &'v Value, events: &[Value]) -> BTreeSet<&'v str> {
     let touched = problem["affected"].as_array().unwrap().iter();
-    let orders = touched.flat_map(|touched| touched["order_ids"].as_array().unwrap());
+    let orders = touched.flat_map(|touched| touched["order_ids"].as_array().into_iter().flatten());
     let mut orders: BTreeSet<&str> = orders.map(|order| order.as_str().unwrap()).collect();
     for event in events.iter().filter(|event| ["order.paid", "order.failed"].contains(&text(event, "type"))) {
         orders.remove(text(event, "order_id"));
