@@ -17,7 +17,8 @@ pub struct Limits {
     pub per_minute: u32,
     /// Messages to customers of one rule in one hour.
     pub per_rule: u32,
-    /// Customers told of one incident.
+    /// Customers told of one incident. No less than a rule may tell in an hour, unless set so: a mad rule is stopped there
+    /// already, and a supplier who is late in a sale touches that many.
     pub per_incident: u32,
     /// Messages to staff in one minute.
     pub staff_per_minute: u32,
@@ -25,7 +26,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { per_minute: 600, per_rule: 5_000, per_incident: 2_000, staff_per_minute: 60 }
+        Self { per_minute: 600, per_rule: 5_000, per_incident: 5_000, staff_per_minute: 60 }
     }
 }
 
