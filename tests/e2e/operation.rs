@@ -166,5 +166,5 @@ fn a_rule_that_looks_back_further_than_a_topic_is_kept_is_told_by_check() {
     let said = place.ask(&["check", "-c", "forewarn.toml"]);
     let out = String::from_utf8(said.stdout).unwrap();
     let told = format!("`short` looks back 2d, and kafka keeps the events of {orders} for 1d");
-    assert!(out.contains(&told) && out.contains("no errors, 1 warning"), "{out}");
+    assert!(out.contains(&told) && out.contains("no error, 1 warning"), "{out}");
 }
