@@ -3,6 +3,8 @@
 //! Written by hand because it is on the path of every checkpoint (a million changed subjects at once), and because a
 //! format that a derive produces changes silently with the type.
 
+use rust_decimal::Decimal;
+
 use crate::core::event::Symbol;
 use crate::core::time::{Span, Time};
 
@@ -13,6 +15,10 @@ pub struct CorruptState;
 
 /// Takes the changed keys of a checkpoint: key and encoded value, [`None`] for what is gone.
 pub type Sink<'a> = &'a mut dyn FnMut(&[u8], Option<&[u8]>);
+
+/// In the first byte of a decimal, above its scale: whether it is below zero, and whether its digits take more than 64 bits.
+const NEGATIVE: u8 = 1 << 5;
+const WIDE: u8 = 1 << 6;
 
 /// Appends values to a buffer.
 #[derive(Debug)]
@@ -52,13 +58,30 @@ impl Writer<'_> {
         self.signed(value.as_millis());
     }
 
+    /// With its scale; amounts of money take three to six bytes.
+    pub fn decimal(&mut self, value: Decimal) {
+        let digits = value.mantissa().unsigned_abs();
+        let high = (digits >> 64) as u32;
+        let sign = if value.is_sign_negative() { NEGATIVE } else { 0 };
+        self.byte(value.scale() as u8 | sign | if high > 0 { WIDE } else { 0 });
+        self.unsigned(digits as u64);
+        if high > 0 {
+            self.unsigned(u64::from(high));
+        }
+    }
+
     pub fn bool(&mut self, value: bool) {
         self.byte(u8::from(value));
     }
 
     pub fn text(&mut self, value: &str) {
-        self.unsigned(value.len() as u64);
-        self.0.extend_from_slice(value.as_bytes());
+        self.slice(value.as_bytes());
+    }
+
+    /// Their number, then the bytes.
+    pub fn slice(&mut self, bytes: &[u8]) {
+        self.unsigned(bytes.len() as u64);
+        self.0.extend_from_slice(bytes);
     }
 
     pub fn option<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
@@ -129,6 +152,17 @@ impl<'a> Reader<'a> {
         self.signed().map(Span::from_millis)
     }
 
+    pub fn decimal(&mut self) -> Result<Decimal, CorruptState> {
+        let head = self.byte()?;
+        let scale = u32::from(head & !(NEGATIVE | WIDE));
+        if scale > Decimal::MAX_SCALE {
+            return Err(CorruptState);
+        }
+        let low = self.unsigned()?;
+        let high = if head & WIDE == 0 { 0 } else { self.unsigned32()? };
+        Ok(Decimal::from_parts(low as u32, (low >> 32) as u32, high, head & NEGATIVE != 0, scale))
+    }
+
     pub fn bool(&mut self) -> Result<bool, CorruptState> {
         match self.byte()? {
             0 => Ok(false),
@@ -138,8 +172,13 @@ impl<'a> Reader<'a> {
     }
 
     pub fn text(&mut self) -> Result<&'a str, CorruptState> {
+        std::str::from_utf8(self.slice()?).map_err(|_| CorruptState)
+    }
+
+    /// Bytes after their number.
+    pub fn slice(&mut self) -> Result<&'a [u8], CorruptState> {
         let length = self.count()?;
-        std::str::from_utf8(self.take(length)?).map_err(|_| CorruptState)
+        self.take(length)
     }
 
     pub fn option<T>(
@@ -187,9 +226,36 @@ mod tests {
         }
 
         #[test]
+        fn decimals_are_read_back_digit_by_digit(
+            parts: (u32, u32, u32),
+            small: u32,
+            negative: bool,
+            scale in 0..=Decimal::MAX_SCALE,
+        ) {
+            let (low, middle, high) = parts;
+            for value in [
+                Decimal::from_parts(low, middle, high, negative, scale),
+                Decimal::from_parts(low, middle, 0, negative, scale),
+                Decimal::from_parts(small, 0, 0, negative, scale),
+                Decimal::from_parts(0, 0, 0, negative, scale),
+            ] {
+                let mut bytes = Vec::new();
+                Writer(&mut bytes).decimal(value);
+                let mut reader = Reader(&bytes);
+                let read = reader.decimal().unwrap();
+                prop_assert_eq!(read.serialize(), value.serialize());
+                prop_assert_eq!(reader.end(), Ok(()));
+            }
+        }
+
+        #[test]
         fn damaged_bytes_are_an_error_and_never_a_panic(bytes: Vec<u8>) {
             let mut reader = Reader(&bytes);
-            while reader.unsigned().is_ok() && reader.text().is_ok() && reader.bool().is_ok() {}
+            while reader.unsigned().is_ok()
+                && reader.text().is_ok()
+                && reader.decimal().is_ok()
+                && reader.bool().is_ok()
+            {}
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod deadline;
 pub mod demand;
 pub mod frequency;
 pub mod history;
+mod kept;
 pub mod limit;
 pub mod list;
 pub mod metric;
@@ -74,6 +75,8 @@ pub struct Rule {
     /// What the platform could do about it.
     pub action: Option<proposal::Action>,
     pub runbook: Option<String>,
+    /// What is kept of an event that time alone may make a finding of: all, until the rules of a set are known.
+    pub kept: TextSet,
 }
 
 impl Rule {
@@ -421,6 +424,7 @@ impl RuleSet {
     pub fn new(mut rules: Vec<Rule>) -> Self {
         rules.sort_by(|one, other| one.name.cmp(&other.name));
         reconcile::yielding::yield_to_deadlines(&mut rules);
+        kept::keep_what_is_read(&mut rules);
         Self { rules }
     }
 
@@ -481,17 +485,21 @@ pub fn watch_for(rule: &Rule) -> Option<Box<dyn table::Watch>> {
             Box::new(frequency::FrequencyWatch::new(settings.clone(), grace, lateness))
         }
         Detect::Deadline(settings) => {
-            Box::new(deadline::DeadlineWatch::new(settings.clone(), grace, lateness))
+            Box::new(deadline::DeadlineWatch::new(settings.clone(), grace, lateness).keeping(rule.kept))
         }
         Detect::Travel(settings) => Box::new(travel::TravelWatch::new(settings.clone(), grace, lateness)),
-        Detect::Spike(settings) => Box::new(spike::SpikeWatch::new(settings.clone(), grace, lateness)),
-        Detect::Metric(settings) => Box::new(metric::MetricWatch::new(settings.clone(), grace, lateness)),
-        Detect::Reconcile(settings) => settings.watch(grace, lateness),
+        Detect::Spike(settings) => {
+            Box::new(spike::SpikeWatch::new(settings.clone(), grace, lateness).keeping(rule.kept))
+        }
+        Detect::Metric(settings) => {
+            Box::new(metric::MetricWatch::new(settings.clone(), grace, lateness).keeping(rule.kept))
+        }
+        Detect::Reconcile(settings) => settings.watch(grace, lateness, rule.kept),
         Detect::Correlation(settings) => {
-            Box::new(sequence::PatternWatch::new(settings.clone(), grace, lateness))
+            Box::new(sequence::PatternWatch::new(settings.clone(), grace, lateness).keeping(rule.kept))
         }
         Detect::Sequence(settings) => {
-            Box::new(sequence::PatternWatch::new(settings.clone(), grace, lateness))
+            Box::new(sequence::PatternWatch::new(settings.clone(), grace, lateness).keeping(rule.kept))
         }
         Detect::NewTerm(settings) => Box::new(new_term::NewTermWatch::new(settings.clone(), grace, lateness)),
         Detect::Ratio(_) | Detect::Flatline(_) => return None,

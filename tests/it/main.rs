@@ -9,6 +9,7 @@ mod events; // generated records are read or refused
 mod inputs; // what replay reads, packed, in several files, or broken
 mod language; // the examples of the rule language load
 mod licences; // what the dependencies may be licensed under
+mod memory; // what a subject costs in each kind and each shipped rule
 mod proof; // what an author knows of a rule before it goes live
 mod replay; // two rule sets over the same events, and why a ticket was opened or not
 mod schema; // what editors check rule files by

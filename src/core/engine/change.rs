@@ -29,7 +29,10 @@ impl Change {
     pub fn between(old: &RuleSet, new: &RuleSet, is_filled: impl Fn(usize) -> bool) -> Self {
         let same = |rule: &Rule| {
             let place = old.rules.iter().position(|other| other.name == rule.name)?;
-            (old.rules.get(place)?.version == rule.version && is_filled(place)).then_some(place)
+            let before = old.rules.get(place)?;
+            // What others of the set read by now must have been kept.
+            let kept = before.kept.or(rule.kept) == before.kept;
+            (before.version == rule.version && kept && is_filled(place)).then_some(place)
         };
         let mut sources: Vec<Source> = new
             .rules

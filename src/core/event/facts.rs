@@ -3,7 +3,7 @@
 use compact_str::CompactString;
 use rust_decimal::Decimal;
 
-use super::{Event, EventType, NumberField, TextField};
+use super::{Event, EventType, NumberField, TextField, TextSet};
 use crate::core::codec::{CorruptState, Reader, Writer};
 use crate::core::time::Time;
 
@@ -45,6 +45,13 @@ impl Facts {
         Self { account_id, texts, amount: None, quantity: None, ..self }
     }
 
+    /// What is left when only the account, the numbers and these fields are known.
+    #[must_use]
+    pub fn keeping(&self, kept: TextSet) -> Self {
+        let texts = self.texts.iter().filter(|(field, _)| kept.contains(*field)).cloned().collect();
+        Self { account_id: self.account_id.clone(), texts, ..*self }
+    }
+
     pub fn text(&self, field: TextField) -> Option<&str> {
         if field == TextField::AccountId {
             return (!self.account_id.is_empty()).then_some(self.account_id.as_str());
@@ -54,14 +61,16 @@ impl Facts {
 }
 
 impl Facts {
-    /// Writes the facts of an event as [`Facts::encode`] would, without making them first: most are never asked for.
-    pub fn encode_event(event: &Event<'_>, writer: &mut Writer<'_>) {
+    /// Writes the account, the numbers and these fields of an event as [`Facts::encode`] would, without making facts first:
+    /// most are never asked for.
+    pub fn encode_some(event: &Event<'_>, kept: TextSet, writer: &mut Writer<'_>) {
         writer.byte(event.event_type as u8);
         writer.time(event.time);
         writer.text(event.text(TextField::AccountId).unwrap_or_default());
         let texts = || {
             let fields = TextField::ALL.into_iter();
             let fields = fields.filter(|field| !matches!(field, TextField::Id | TextField::AccountId));
+            let fields = fields.filter(move |field| kept.contains(*field));
             fields.filter_map(|field| Some((field, event.text(field)?)))
         };
         writer.unsigned(texts().count() as u64);
@@ -70,9 +79,15 @@ impl Facts {
             writer.text(text);
         }
         for field in [NumberField::Amount, NumberField::Quantity] {
-            let number = event.number(field);
-            writer.option(number, |writer, number| writer.0.extend_from_slice(&number.serialize()));
+            writer.option(event.number(field), Writer::decimal);
         }
+    }
+
+    /// The time in encoded facts.
+    pub fn time_of(encoded: &[u8]) -> Time {
+        let mut reader = Reader(encoded);
+        let time = reader.byte().and_then(|_| reader.time());
+        time.unwrap_or(Time::MIN)
     }
 
     pub fn encode(&self, writer: &mut Writer<'_>) {
@@ -85,7 +100,7 @@ impl Facts {
             writer.text(text);
         }
         for number in [self.amount, self.quantity] {
-            writer.option(number, |writer, number| writer.0.extend_from_slice(&number.serialize()));
+            writer.option(number, Writer::decimal);
         }
     }
 
@@ -98,7 +113,7 @@ impl Facts {
             let field = *TextField::ALL.get(usize::from(reader.byte()?)).ok_or(CorruptState)?;
             texts.push((field, CompactString::from(reader.text()?)));
         }
-        let mut number = || reader.option(|reader| Ok(Decimal::deserialize(reader.bytes()?)));
+        let mut number = || reader.option(Reader::decimal);
         let (amount, quantity) = (number()?, number()?);
         Ok(Self { event_type, time, account_id, texts: texts.into(), amount, quantity })
     }

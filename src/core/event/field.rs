@@ -422,6 +422,7 @@ pub struct TextSet(u32);
 
 impl TextSet {
     pub const EMPTY: Self = Self(0);
+    pub const ALL: Self = Self(u32::MAX);
     /// [`TextField::CUSTOMER`].
     pub const CUSTOMER: Self = Self::of(TextField::CustomerTier)
         .or(Self::of(TextField::CustomerLocale))
@@ -454,6 +455,12 @@ impl TextSet {
             rest &= rest.wrapping_sub(1);
             TextField::ALL.get(index).copied()
         })
+    }
+}
+
+impl FromIterator<TextField> for TextSet {
+    fn from_iter<T: IntoIterator<Item = TextField>>(fields: T) -> Self {
+        fields.into_iter().fold(Self::EMPTY, |set, field| set.or(Self::of(field)))
     }
 }
 

@@ -321,7 +321,7 @@ impl Affected {
 }
 
 /// The version of the encoding; another one is refused, never misread.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 fn write_id(writer: &mut Writer<'_>, id: IncidentId) {
     writer.symbol(Symbol((id.0 >> 64) as u64));

@@ -151,7 +151,7 @@ impl Reconcile {
         }
     }
 
-    pub fn watch(self, grace: Span, lateness: Span) -> Box<dyn Watch> {
+    pub fn watch(self, grace: Span, lateness: Span, kept: TextSet) -> Box<dyn Watch> {
         if !self.check.is_absence() {
             return Box::new(ReconcileWatch::new(self));
         }
@@ -162,7 +162,7 @@ impl Reconcile {
             within: self.within,
         };
         // A payment that is told of again has its key long since; a key has its payment before it.
-        let watch = DeadlineWatch::new(deadline, grace, lateness).looking_back(REMEMBERED);
+        let watch = DeadlineWatch::new(deadline, grace, lateness).looking_back(REMEMBERED).keeping(kept);
         let begins = self.check.begins();
         Box::new(if begins.is_empty() { watch } else { watch.only_where_sure(begins) })
     }

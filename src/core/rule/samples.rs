@@ -6,7 +6,9 @@
 pub mod agg;
 mod coarse;
 pub mod judge;
+mod packed;
 pub mod series;
+mod totals;
 mod walk;
 pub mod watch;
 pub mod watched;

@@ -122,6 +122,10 @@ pub struct Bins {
 }
 
 impl Bins {
+    pub const fn new() -> Self {
+        Self { counts: BTreeMap::new() }
+    }
+
     pub fn clear(&mut self) {
         self.counts.clear();
     }

@@ -193,7 +193,7 @@ impl Shown {
 }
 
 impl State for Shown {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 
     fn encode(&self, to: &mut Writer<'_>) {
         for time in [self.first, self.last, self.judged, self.timer] {

@@ -202,7 +202,7 @@ fn leave(subjects: &mut BTreeMap<Symbol, Missed>, key: Symbol, overdue: &Overdue
 }
 
 impl State for Overdue {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 
     fn encode(&self, to: &mut Writer<'_>) {
         to.time(self.start);

@@ -185,7 +185,7 @@ impl PendingSet {
 }
 
 impl State for Pending {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 
     fn encode(&self, to: &mut Writer<'_>) {
         to.time(self.start);

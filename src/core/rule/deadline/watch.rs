@@ -2,7 +2,7 @@
 //! ordinary disorder finds nothing.
 
 use crate::core::codec::{CorruptState, Sink, Writer};
-use crate::core::event::{Event, Facts, Symbol, TypeSet};
+use crate::core::event::{Event, Facts, Symbol, TextSet, TypeSet};
 use crate::core::rule::table::{Recent, Watch};
 use crate::core::rule::verdict::{Evidence, Judged, Moment, Verdict};
 use crate::core::time::{Span, Time};
@@ -38,6 +38,8 @@ pub struct DeadlineWatch {
     /// Ends by key: for starts that arrive after them.
     ends: Recent,
     not_watched: u64,
+    /// What is kept of a start besides its account.
+    kept: TextSet,
     scratch: Vec<u8>,
 }
 
@@ -53,8 +55,15 @@ impl DeadlineWatch {
             overdue: OverdueSet::default(),
             ends: Recent::new(MOST_RECENT),
             not_watched: 0,
+            kept: TextSet::ALL,
             scratch: Vec::new(),
         }
+    }
+
+    /// Of a start only these fields are told of when it was missed.
+    #[must_use]
+    pub fn keeping(self, kept: TextSet) -> Self {
+        Self { kept, ..self }
     }
 
     /// An end meets a start that comes up to `back` after it.
@@ -222,7 +231,7 @@ impl DeadlineWatch {
         let limit = self.limit(event.time);
         let ended = self.ends.times(key).filter(|end| *end >= limit).min().unwrap_or(Time::MAX);
         self.scratch.clear();
-        Facts::encode_event(event, &mut Writer(&mut self.scratch));
+        Facts::encode_some(event, self.kept, &mut Writer(&mut self.scratch));
         Pending::new(event.time, subject, ended, (*self.scratch).into())
     }
 

@@ -142,8 +142,8 @@ impl Measure for MetricMeasure {
         // A window that is too small for a judgement may become one that is not.
         let from = until - self.shape.reach;
         let range = watched.series.buckets_between(&self.shape, from, until);
-        let buckets = watched.series.coarse().and_then(|coarse| coarse.buckets.get(range));
-        let held: u64 = buckets.unwrap_or_default().iter().map(|bucket| u64::from(bucket.count)).sum();
+        let buckets = watched.series.coarse().map(|coarse| coarse.slice(range));
+        let held: u64 = buckets.unwrap_or_default().iter().map(|bucket| u64::from(bucket.count())).sum();
         !is_short || leaves || held + watched.series.between(from, until).len() as u64 <= self.min_samples
     }
 

@@ -3,7 +3,7 @@
 use rust_decimal::Decimal;
 
 use crate::core::codec::{CorruptState, Sink};
-use crate::core::event::{Event, Facts, Field, Symbol};
+use crate::core::event::{Event, Facts, Field, Symbol, TextSet};
 use crate::core::rule::samples::SampleWatch;
 use crate::core::rule::samples::judge::{Change, Measure};
 use crate::core::rule::samples::series::{OPEN, Sample};
@@ -40,6 +40,13 @@ impl MetricWatch {
             settings,
             field,
         }
+    }
+
+    /// See [`SampleWatch::keeping`].
+    #[must_use]
+    pub fn keeping(mut self, kept: TextSet) -> Self {
+        self.samples = self.samples.keeping(kept);
+        self
     }
 
     fn observe_pair(

@@ -14,8 +14,10 @@ pub const MOST_FIELDS: usize = 8;
 pub const MOST_PLACES: usize = 64;
 /// Values per field and subject. Above it the one not seen for longest is forgotten and would be new again; counted.
 pub const MOST_VALUES: usize = 32;
+/// Values of all fields of a subject together, so that a busy one does not cost more than in other kinds.
+pub const MOST_TOGETHER: usize = 80;
 /// Events that are kept until they have settled. Above it the oldest is taken as settled; counted.
-const MOST_SIGHTINGS: usize = 32;
+const MOST_SIGHTINGS: usize = 24;
 /// The value of a field that an event lacks.
 const NOTHING: u64 = u64::MAX;
 const FLAGS: u32 = 4;

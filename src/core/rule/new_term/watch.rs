@@ -7,7 +7,7 @@ use crate::core::rule::verdict::{Evidence, Judged, Moment, Verdict};
 use crate::core::stats::geodesy::Spot;
 use crate::core::time::{Span, Time};
 
-use super::known::{Bounds, Known, MOST_FIELDS, MOST_PLACES, MOST_VALUES, Sighting, is_whole};
+use super::known::{Bounds, Known, MOST_FIELDS, MOST_PLACES, MOST_TOGETHER, MOST_VALUES, Sighting, is_whole};
 use super::{NewTerm, Novelty};
 
 const SUBJECT: u8 = b's';
@@ -36,7 +36,10 @@ struct Judge {
 impl NewTermWatch {
     pub fn new(settings: NewTerm, _grace: Span, _lateness: Span) -> Self {
         let (fields, values) = match &settings.of {
-            Novelty::Values { fields, every: true } => (fields.len().clamp(1, MOST_FIELDS), MOST_VALUES),
+            Novelty::Values { fields, every: true } => {
+                let fields = fields.len().clamp(1, MOST_FIELDS);
+                (fields, MOST_VALUES.min(MOST_TOGETHER / fields))
+            }
             Novelty::Values { every: false, .. } => (1, MOST_VALUES),
             Novelty::Place { last, .. } => (1, (*last).clamp(1, MOST_PLACES)),
         };

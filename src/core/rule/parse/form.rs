@@ -10,7 +10,7 @@ use super::examples;
 use super::fields::{Fields, Reading};
 use super::yaml::{Node, Value};
 use super::{LoadedRule, Origin, defaults, kinds, proposals, version};
-use crate::core::event::{TextField, Topic, TypeSet};
+use crate::core::event::{TextField, TextSet, Topic, TypeSet};
 use crate::core::rule::condition::Condition;
 use crate::core::rule::limit::WholeLimit;
 use crate::core::rule::reconcile::Check;
@@ -74,6 +74,7 @@ pub fn rule(node: &Node, reading: &mut Reading<'_>) -> Option<LoadedRule> {
         compensation,
         action,
         runbook: head.runbook,
+        kept: TextSet::ALL,
     };
     agree(&mut rule, detect_node.map_or(&span, |node| &node.span), reading);
     if reading.errors.len() > errors {

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use rust_decimal::Decimal;
 
 use super::*;
-use crate::core::event::{NumberField, Symbol};
+use crate::core::event::{NumberField, Symbol, TextSet};
 use crate::core::rule::table::Watch;
 use crate::core::rule::table::testing::{Given, Pair, Random, at, disordered, given, seconds};
 use crate::core::rule::verdict::{Judged, Verdict};
@@ -56,7 +56,7 @@ fn lines(said: &[Judged]) -> Vec<String> {
 
 /// A watch that sees everything that there ever was.
 fn whole(settings: Reconcile, grace: Span, lateness: Span) -> Box<dyn Watch> {
-    let mut watch = settings.watch(grace, lateness);
+    let mut watch = settings.watch(grace, lateness, TextSet::ALL);
     watch.know_all();
     watch
 }
@@ -69,7 +69,7 @@ fn check(settings: Reconcile, events: &[(i64, &str)], expected: &[&str]) {
 
 /// The same, with everything before the first event unknown.
 fn check_midway(settings: Reconcile, events: &[(i64, &str)], expected: &[&str]) {
-    play(&|| settings.watch(seconds(5), seconds(LATENESS)), events, expected);
+    play(&|| settings.watch(seconds(5), seconds(LATENESS), TextSet::ALL), events, expected);
 }
 
 fn play(new: &dyn Fn() -> Box<dyn Watch>, events: &[(i64, &str)], expected: &[&str]) {
@@ -401,7 +401,7 @@ fn any_order_of_arrival_gives_the_findings_of_the_orders_that_were_made_in_plain
                 doubtful += found.len();
             }
         }
-        let new = || settings.watch(grace, lateness);
+        let new = || settings.watch(grace, lateness, TextSet::ALL);
         let arrivals = disordered(&mut random, events, lateness);
         let pair = Pair::new(&new, lateness).run(&mut random, &arrivals, true);
         assert_eq!(pair.said.found, expected, "seed {seed}, {settings:?}, lateness {lateness}");

@@ -8,8 +8,9 @@ use rust_decimal::prelude::{FromPrimitive, ToPrimitive};
 use crate::core::stats::sketch::bin_of;
 use crate::core::time::Time;
 
-use super::coarse::{Bucket, Totals};
-use super::series::{Sample, Series, Shape};
+use super::packed::Packed;
+use super::series::{Series, Shape};
+use super::totals::Totals;
 
 /// An aggregate. Sums of decimals are decimals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,11 +109,11 @@ impl Room {
     pub fn tally(&mut self, shape: &Shape, series: &mut Series, asked: Asked) -> Tally {
         let range = series.buckets_between(shape, asked.from, asked.to);
         self.values.clear();
-        let value_of = |sample: &Sample| {
-            if asked.ages { sample.value.min(age(asked.now, sample.time)) } else { sample.value }
+        let value_of = |sample: &Packed| {
+            if asked.ages { sample.value().min(age(asked.now, sample.time())) } else { sample.value() }
         };
         let samples = series.between(asked.from, asked.to);
-        let last = samples.last().map(|sample| sample.time);
+        let last = samples.last().map(Packed::time);
         self.values.extend(samples.iter().map(value_of));
         if range.is_empty() {
             let samples = self.values.len() as u64;
@@ -122,22 +123,18 @@ impl Room {
         // What has not ended is as old as the end of its bucket says, never older than it is.
         let mut open = Vec::new();
         let Some(coarse) = series.coarse_mut() else { return Tally::default() };
-        let end_of = |bucket: &Bucket| shape.start_of(bucket.number + 1).min(coarse.newest);
-        for bucket in
-            coarse.buckets.get(range.clone()).unwrap_or_default().iter().filter(|bucket| bucket.open > 0)
-        {
-            open.push((age(asked.now, end_of(bucket)).max(Decimal::ZERO), bucket.open));
+        for (number, count) in coarse.open(range.clone()) {
+            let end = shape.start_of(number + 1).min(coarse.newest);
+            open.push((age(asked.now, end).max(Decimal::ZERO), count));
         }
         let newest = coarse.newest;
-        let of_buckets = {
-            let buckets = coarse
-                .buckets
-                .get(range.clone())
-                .unwrap_or_default()
-                .iter()
-                .filter(|bucket| bucket.count > bucket.open);
-            one_of(shape.agg.keeps(), buckets.map(|bucket| bucket.value))
+        let of_buckets = match shape.agg.keeps() {
+            keeps @ (Keeps::Lowest | Keeps::Highest | Keeps::First | Keeps::Last) => {
+                one_of(keeps, coarse.values(shape, range.clone()))
+            }
+            Keeps::Nothing | Keeps::Sum | Keeps::Sketch | Keeps::Values => None,
         };
+        let squares = coarse.squares(range.clone());
         let Some(totals) = coarse.totals(asked.which, shape, range) else { return Tally::default() };
         let count = totals.count + self.values.len() as u64;
         let value = match shape.agg {
@@ -145,7 +142,7 @@ impl Room {
             Agg::SinceLast => Some(age(asked.now, last.unwrap_or(newest))),
             Agg::Sum => Some(self.sum(totals.sum, &open)),
             Agg::Avg => divide(self.sum(totals.sum, &open), count),
-            Agg::Stddev => self.stddev(totals, count),
+            Agg::Stddev => self.stddev_with(totals.sum, squares, count),
             Agg::Min | Agg::Max | Agg::First | Agg::Last => {
                 let open = open.iter().map(|(age, _)| *age);
                 let all = of_buckets.into_iter().chain(open).chain(self.values.iter().copied());
@@ -155,10 +152,10 @@ impl Room {
             Agg::Distinct => {
                 self.values.sort_unstable();
                 self.values.dedup();
-                let new = self.values.iter().filter(|value| !totals.values.contains_key(value)).count();
-                Decimal::from_usize(totals.values.len() + new)
+                let new = self.values.iter().filter(|value| !totals.values().contains_key(value)).count();
+                Decimal::from_usize(totals.values().len() + new)
             }
-            Agg::ModeCount => self.mode_with(&totals.values),
+            Agg::ModeCount => self.mode_with(totals.values()),
         };
         Tally { value, samples: count, approximate: true }
     }
@@ -174,7 +171,7 @@ impl Room {
             Agg::Max => return self.values.iter().max().copied(),
             Agg::Sum => return (count > 0).then(|| self.sum(Decimal::ZERO, &[])),
             Agg::Avg => return divide(self.sum(Decimal::ZERO, &[]), count as u64),
-            Agg::Stddev => return self.stddev(&Totals::default(), count as u64),
+            Agg::Stddev => return self.stddev(count as u64),
             Agg::Distinct | Agg::ModeCount | Agg::Quantile(_) => {}
         }
         self.values.sort_unstable();
@@ -199,13 +196,22 @@ impl Room {
         self.values.iter().copied().chain(open).fold(before, plus)
     }
 
-    fn stddev(&self, totals: &Totals, count: u64) -> Option<Decimal> {
+    fn stddev(&self, count: u64) -> Option<Decimal> {
         if count == 0 {
             return None;
         }
-        let sum = self.values.iter().copied().fold(totals.sum, plus);
-        let squares = self.values.iter().map(|value| square(*value)).fold(totals.squares, plus);
+        let sum = self.values.iter().copied().fold(Decimal::ZERO, plus);
+        let squares = self.values.iter().map(|value| square(*value)).fold(Decimal::ZERO, plus);
         deviation(count, sum, squares)
+    }
+
+    fn stddev_with(&self, sum: Decimal, squares: f64, count: u64) -> Option<Decimal> {
+        let sum = self.values.iter().copied().fold(sum, plus).to_f64()?;
+        let here = self.values.iter().filter_map(Decimal::to_f64).map(|value| value * value);
+        let squares = squares + here.sum::<f64>();
+        let number = count as f64;
+        let spread = (number * squares - sum * sum).max(0.0);
+        Decimal::from_f64(spread.sqrt() / number)
     }
 
     fn quantile_with(
@@ -222,7 +228,7 @@ impl Room {
         }
         self.bins.sort_unstable();
         let (rank, between) = rank_of(share, count)?;
-        let (low, high) = totals.bins.ranks(rank, &self.bins)?;
+        let (low, high) = totals.bins().ranks(rank, &self.bins)?;
         Decimal::from_f64(low + (high - low) * between.to_f64()?)
     }
 

@@ -10,14 +10,15 @@ use crate::core::time::{Span, Time};
 
 use super::EXACT;
 use super::agg::Agg;
-use super::coarse::{Bucket, Coarse};
+use super::coarse::Coarse;
+use super::packed::Packed;
 
 /// The value of what has begun and not ended: it is as old as it is.
 pub const OPEN: Decimal = Decimal::MAX;
 
 /// Samples that stay exact beside buckets: at least, and at most.
 const NEWEST: usize = 8;
-const BESIDE: usize = 24;
+const BESIDE: usize = 16;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Sample {
@@ -29,15 +30,48 @@ pub struct Sample {
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
     pub agg: Agg,
-    /// A sixty-fourth of the window.
+    /// Of a bucket: a sixty-fourth of the window; a thirty-second where there is a window of reference too, and a fortieth
+    /// where a bucket keeps squares as well, so that none of them costs more than the others.
     pub width: Span,
     /// How long a sample concerns the rule.
     pub reach: Span,
+    /// So many buckets are joined into one once they have left the window for that of reference, which then has
+    /// thirty-two as well.
+    pub joined: i64,
+    window: Span,
 }
 
 impl Shape {
     pub fn new(agg: Agg, window: Span, reach: Span) -> Self {
-        Self { agg, width: Span::from_millis((window.as_millis() / EXACT as i64).max(1)), reach }
+        let reference = reach.as_millis() - window.as_millis();
+        let pieces = if reference > 0 {
+            EXACT as i64 / 2
+        } else if agg.needs_squares() {
+            40
+        } else {
+            EXACT as i64
+        };
+        let width = (window.as_millis() / pieces).max(1);
+        let joined = (reference / pieces / width).max(1);
+        Self { agg, width: Span::from_millis(width), reach, joined, window }
+    }
+
+    /// How many buckets the rule looks back on.
+    pub fn most(&self) -> usize {
+        let width = self.width.as_millis();
+        let reference = self.reach.as_millis() - self.window.as_millis();
+        (self.window.as_millis() / width + reference / (width * self.joined)) as usize
+    }
+
+    /// Buckets that are as long as the window together.
+    pub fn window_buckets(&self) -> i64 {
+        self.window.as_millis() / self.width.as_millis() + 1
+    }
+
+    /// Where in its bucket a moment lies, in 1024ths.
+    pub fn place_of(&self, time: Time) -> u16 {
+        let width = self.width.as_millis();
+        (time.as_millis().rem_euclid(width) * 1_024 / width) as u16
     }
 
     pub fn bucket_of(&self, time: Time) -> i64 {
@@ -53,7 +87,7 @@ impl Shape {
 #[derive(Debug, Default)]
 pub struct Series {
     /// By time, then value: the same whatever the order of arrival.
-    samples: Small<Sample, 1>,
+    samples: Small<Packed, 1>,
     coarse: Option<Box<Coarse>>,
     /// Since when the subject has been heard of without a gap as long as the rule looks back.
     origin: Time,
@@ -64,14 +98,14 @@ impl Series {
         self.samples.is_empty() && self.coarse.is_none()
     }
 
-    pub fn samples(&self) -> &[Sample] {
+    pub fn samples(&self) -> &[Packed] {
         &self.samples
     }
 
     /// The samples with `from < time <= to`.
-    pub fn between(&self, from: Time, to: Time) -> &[Sample] {
-        let first = self.samples.partition_point(|sample| sample.time <= from);
-        let last = self.samples.partition_point(|sample| sample.time <= to);
+    pub fn between(&self, from: Time, to: Time) -> &[Packed] {
+        let first = self.samples.partition_point(|sample| sample.time() <= from);
+        let last = self.samples.partition_point(|sample| sample.time() <= to);
         self.samples.get(first..last).unwrap_or_default()
     }
 
@@ -86,8 +120,9 @@ impl Series {
     /// The buckets with `from < start <= to`.
     pub fn buckets_between(&self, shape: &Shape, from: Time, to: Time) -> Range<usize> {
         let Some(coarse) = &self.coarse else { return 0..0 };
-        let first = coarse.buckets.partition_point(|bucket| shape.start_of(bucket.number) <= from);
-        let last = coarse.buckets.partition_point(|bucket| shape.start_of(bucket.number) <= to);
+        // A bucket begins at or before a moment where its number is at most that of the moment's own.
+        let first = coarse.before(shape.bucket_of(from) + 1);
+        let last = coarse.before(shape.bucket_of(to) + 1);
         first..last.max(first)
     }
 
@@ -97,7 +132,7 @@ impl Series {
     }
 
     pub fn newest(&self) -> Time {
-        self.samples.last().map_or(self.folded(), |sample| sample.time)
+        self.samples.last().map_or(self.folded(), Packed::time)
     }
 
     /// Puts a sample where it belongs. Returns how many values were given up at a bound.
@@ -111,8 +146,8 @@ impl Series {
         if let Some(coarse) = self.coarse.as_deref_mut().filter(|coarse| sample.time <= coarse.newest) {
             return coarse.add(shape, sample);
         }
-        let place = self.samples.partition_point(|other| *other <= sample);
-        self.samples.insert(place, sample);
+        let place = self.samples.partition_point(|other| other.sample() <= sample);
+        self.samples.insert(place, sample.into());
         let most = if self.coarse.is_some() { BESIDE } else { EXACT };
         if self.samples.len() <= most {
             return 0;
@@ -125,15 +160,15 @@ impl Series {
         let coarse = self.coarse.get_or_insert_default();
         let mut given_up = 0;
         for sample in self.samples.iter().take(folded) {
-            given_up += coarse.add(shape, *sample);
-            coarse.newest = coarse.newest.max(sample.time);
+            given_up += coarse.add(shape, sample.sample());
+            coarse.newest = coarse.newest.max(sample.time());
         }
         // Samples of one instant stay together: what is left is later than all that is folded.
         let newest = coarse.newest;
-        let same = self.samples.iter().skip(folded).take_while(|sample| sample.time == newest);
+        let same = self.samples.iter().skip(folded).take_while(|sample| sample.time() == newest);
         let mut more = 0;
         for sample in same {
-            given_up += coarse.add(shape, *sample);
+            given_up += coarse.add(shape, sample.sample());
             more += 1;
         }
         let kept = self.samples.iter().skip(folded + more).copied();
@@ -170,6 +205,7 @@ impl Series {
         if let Some(coarse) = self.coarse.as_deref_mut().filter(|coarse| sample.time <= coarse.newest) {
             return coarse.take(shape, sample);
         }
+        let sample = Packed::from(sample);
         let place = self.samples.iter().position(|other| *other == sample);
         if let Some(place) = place {
             self.samples.remove(place);
@@ -181,21 +217,21 @@ impl Series {
     pub fn drop_before(&mut self, shape: &Shape, time: Time) {
         let mut dropped = None;
         if let Some(coarse) = &mut self.coarse {
-            let gone = coarse.buckets.partition_point(|bucket| shape.start_of(bucket.number) < time);
+            let gone = coarse.numbers().take_while(|number| shape.start_of(*number) < time).count();
             // The newest bucket that goes decides whether what follows goes on from it.
-            for place in 0..gone {
-                let start = coarse.buckets.get(place).map(|bucket| shape.start_of(bucket.number));
-                note_gap(&mut self.origin, &mut dropped, start, shape.reach);
+            for number in coarse.numbers().take(gone) {
+                note_gap(&mut self.origin, &mut dropped, Some(shape.start_of(number)), shape.reach);
             }
             coarse.drop_front(gone);
-            if coarse.buckets.is_empty() {
+            coarse.join(shape, shape.bucket_of(time + shape.reach - shape.window));
+            if coarse.is_empty() {
                 self.coarse = None;
             }
         }
         if self.coarse.is_none() {
-            let gone = self.samples.partition_point(|sample| sample.time < time);
+            let gone = self.samples.partition_point(|sample| sample.time() < time);
             for sample in self.samples.iter().take(gone) {
-                note_gap(&mut self.origin, &mut dropped, Some(sample.time), shape.reach);
+                note_gap(&mut self.origin, &mut dropped, Some(sample.time()), shape.reach);
             }
             self.samples.drop_front(gone);
             self.samples.shrink();
@@ -208,18 +244,16 @@ impl Series {
 
     fn oldest(&self, shape: &Shape) -> Time {
         match &self.coarse {
-            Some(coarse) => {
-                coarse.buckets.first().map_or(coarse.newest, |bucket| shape.start_of(bucket.number))
-            }
-            None => self.samples.first().map_or(Time::MAX, |sample| sample.time),
+            Some(coarse) => coarse.number(0).map_or(coarse.newest, |number| shape.start_of(number)),
+            None => self.samples.first().map_or(Time::MAX, Packed::time),
         }
     }
 
     /// Since when, as seen at `time`, the subject has been heard of without a gap as long as the rule looks back.
     pub fn begun(&self, shape: &Shape, time: Time) -> Time {
-        let samples = self.samples.iter().rev().map(|sample| sample.time);
-        let buckets = self.coarse.iter().flat_map(|coarse| coarse.buckets.iter().rev());
-        let starts = buckets.map(|bucket| shape.start_of(bucket.number));
+        let samples = self.samples.iter().rev().map(Packed::time);
+        let numbers = self.coarse.iter().flat_map(|coarse| coarse.numbers().rev());
+        let starts = numbers.map(|number| shape.start_of(number));
         let mut begun = time;
         for at in samples.chain(starts).filter(|at| *at <= time) {
             if begun.since(at) >= shape.reach {
@@ -235,10 +269,8 @@ impl Series {
 
     /// The times of all that can leave a window, the oldest first.
     pub fn times<'a>(&'a self, shape: &'a Shape) -> impl Iterator<Item = Time> + 'a {
-        let buckets = self.coarse.iter().flat_map(|coarse| coarse.buckets.iter());
-        buckets
-            .map(|bucket| shape.start_of(bucket.number))
-            .chain(self.samples.iter().map(|sample| sample.time))
+        let numbers = self.coarse.iter().flat_map(|coarse| coarse.numbers());
+        numbers.map(|number| shape.start_of(number)).chain(self.samples.iter().map(Packed::time))
     }
 
     pub fn heap_bytes(&self) -> usize {
@@ -249,30 +281,19 @@ impl Series {
         to.time(self.origin);
         to.unsigned(self.samples.len() as u64);
         for sample in self.samples.iter() {
-            to.time(sample.time);
-            to.0.extend_from_slice(&sample.value.serialize());
+            to.time(sample.time());
+            to.0.extend_from_slice(&sample.value().serialize());
         }
-        to.option(self.coarse.as_ref(), |to, coarse| {
-            to.time(coarse.newest);
-            to.unsigned(coarse.buckets.len() as u64);
-            coarse.buckets.iter().for_each(|bucket| bucket.encode(to));
-        });
+        to.option(self.coarse.as_ref(), |to, coarse| coarse.encode(to));
     }
 
     pub fn decode(from: &mut Reader<'_>) -> Result<Self, CorruptState> {
         let mut series = Self { origin: from.time()?, ..Self::default() };
         for _ in 0..from.count()? {
             let time = from.time()?;
-            series.samples.push(Sample { time, value: Decimal::deserialize(from.bytes()?) });
+            series.samples.push(Sample { time, value: Decimal::deserialize(from.bytes()?) }.into());
         }
-        series.coarse = from.option(|from| {
-            let mut coarse = Box::new(Coarse::default());
-            coarse.newest = from.time()?;
-            for _ in 0..from.count()? {
-                coarse.buckets.push(Bucket::decode(from)?);
-            }
-            Ok(coarse)
-        })?;
+        series.coarse = from.option(Coarse::decode)?.map(Box::new);
         Ok(series)
     }
 }

@@ -3,6 +3,7 @@
 use crate::core::time::{Span, Time};
 
 use super::judge::{Measure, Reading};
+use super::packed::Packed;
 use super::watched::Watched;
 
 const TICK: Span = Span::from_millis(1);
@@ -72,7 +73,7 @@ impl Walk {
     fn gather<M: Measure>(&mut self, measure: &M, watched: &Watched, after: Time, quiet_until: Time) {
         let points = &mut self.points;
         points.clear();
-        let events = watched.series.samples().iter().map(|sample| sample.time).filter(|time| *time > after);
+        let events = watched.series.samples().iter().map(Packed::time).filter(|time| *time > after);
         points.extend(events.map(|time| Point { time, is_event: true }));
         if quiet_until > after {
             for span in measure.leaves() {

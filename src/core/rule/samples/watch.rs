@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BinaryHeap};
 
 use rust_decimal::Decimal;
 
-use crate::core::codec::{CorruptState, Reader, Sink, Writer};
-use crate::core::event::{Event, Facts, Symbol};
+use crate::core::codec::{CorruptState, Sink, Writer};
+use crate::core::event::{Event, Facts, Symbol, TextSet};
 use crate::core::rule::table::{Keep, SWEPT_AT_LEAST, Table};
 use crate::core::rule::verdict::{Judged, Moment, Verdict};
 use crate::core::time::{Span, Time};
@@ -25,6 +25,8 @@ pub struct SampleWatch<M> {
     timers: BinaryHeap<Reverse<(Time, Symbol)>>,
     /// The facts behind what the last passing of time has found.
     speaking: BTreeMap<Symbol, Facts>,
+    /// What is kept of the newest event besides its account.
+    kept: TextSet,
     given_up: u64,
     scratch: Vec<u8>,
 }
@@ -37,9 +39,17 @@ impl<M: Measure> SampleWatch<M> {
             subjects: Table::default(),
             timers: BinaryHeap::new(),
             speaking: BTreeMap::new(),
+            kept: TextSet::ALL,
             given_up: 0,
             scratch: Vec::new(),
         }
+    }
+
+    /// Of the newest event only these fields are told of when time alone finds something.
+    #[must_use]
+    pub fn keeping(mut self, kept: TextSet) -> Self {
+        self.kept = kept;
+        self
     }
 
     /// Puts in a sample of an event and judges it.
@@ -60,12 +70,16 @@ impl<M: Measure> SampleWatch<M> {
         forget(&self.judge, watched, moment.settled);
         let before = (watched.series.folded(), watched.limit_of);
         watched.limit_of = self.judge.measure.limit_of(event);
-        let known = watched.newest.as_ref().map_or(Time::MIN, |newest| newest.time);
+        let known = watched.newest.as_ref().map_or(Time::MIN, Newest::time);
         if self.judge.is_restless() && event.time >= known {
             self.scratch.clear();
-            Facts::encode_event(event, &mut Writer(&mut self.scratch));
-            let facts = (*self.scratch).into();
-            watched.newest = Some(Box::new(Newest { time: event.time, facts }));
+            Facts::encode_some(event, self.kept, &mut Writer(&mut self.scratch));
+            match &mut watched.newest {
+                Some(Newest(facts)) if facts.len() == self.scratch.len() => {
+                    facts.copy_from_slice(&self.scratch);
+                }
+                newest => *newest = Some(Newest((*self.scratch).into())),
+            }
         }
         self.given_up +=
             watched.series.insert(self.judge.measure.shape(), Sample { time: event.time, value });
@@ -116,6 +130,10 @@ impl<M: Measure> SampleWatch<M> {
         let due = self.judge.next_quiet(watched) + self.grace;
         if due < watched.timer && due < Time::MAX {
             watched.timer = due;
+            if self.timers.len() == self.timers.capacity() {
+                // As the table does: an eighth more, not as much again.
+                self.timers.reserve_exact((self.timers.len() / 8).max(4));
+            }
             self.timers.push(Reverse((due, subject)));
         }
     }
@@ -218,8 +236,7 @@ fn keeps_timer<M: Measure>(
 fn speak(speaking: &mut BTreeMap<Symbol, Facts>, watched: &Watched, subject: Symbol, judged: &[Judged]) {
     let found = |judged: &Judged| matches!(judged.verdict, Verdict::Found { .. });
     if judged.iter().any(found)
-        && let Some(newest) = &watched.newest
-        && let Ok(facts) = Facts::decode(&mut Reader(&newest.facts))
+        && let Some(Ok(facts)) = watched.newest.as_ref().map(Newest::facts)
     {
         speaking.insert(subject, facts);
     }

@@ -1,14 +1,14 @@
 //! What is kept of one subject: its samples, and what was said of them.
 
 use crate::core::codec::{CorruptState, Reader, Writer};
-use crate::core::event::Symbol;
+use crate::core::event::{Facts, Symbol};
 use crate::core::rule::table::State;
 use crate::core::time::Time;
 
 use super::series::Series;
 
 /// Moments at which the condition was found true and which can still be withdrawn; older ones count as settled.
-const MOST_FOUND: usize = 64;
+const MOST_FOUND: usize = 24;
 
 #[derive(Debug)]
 pub struct Watched {
@@ -21,14 +21,21 @@ pub struct Watched {
     pub timer: Time,
     pub said: Option<Box<Said>>,
     /// The newest event, where the rule can become true without one.
-    pub newest: Option<Box<Newest>>,
+    pub newest: Option<Newest>,
 }
 
 /// An event by its encoded facts.
 #[derive(Debug)]
-pub struct Newest {
-    pub time: Time,
-    pub facts: Box<[u8]>,
+pub struct Newest(pub Box<[u8]>);
+
+impl Newest {
+    pub fn facts(&self) -> Result<Facts, CorruptState> {
+        Facts::decode(&mut Reader(&self.0))
+    }
+
+    pub fn time(&self) -> Time {
+        Facts::time_of(&self.0)
+    }
 }
 
 /// What was said of a subject.
@@ -74,11 +81,15 @@ impl Watched {
 
     pub fn note_found(&mut self, time: Time) {
         let said = self.said.get_or_insert_default();
-        if let Err(place) = said.found.binary_search(&time) {
+        if let Err(mut place) = said.found.binary_search(&time) {
+            if said.found.len() >= MOST_FOUND {
+                said.settled = said.settled.max(said.found.remove(0));
+                place = place.saturating_sub(1);
+            }
+            if said.found.len() == said.found.capacity() {
+                said.found.reserve_exact(said.found.len().clamp(1, 8));
+            }
             said.found.insert(place, time);
-        }
-        if said.found.len() > MOST_FOUND {
-            said.settled = said.settled.max(said.found.remove(0));
         }
         said.firing = true;
     }
@@ -120,7 +131,7 @@ impl Default for Said {
 }
 
 impl State for Watched {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 
     fn encode(&self, to: &mut Writer<'_>) {
         self.series.encode(to);
@@ -134,10 +145,8 @@ impl State for Watched {
             to.time(said.over.0);
             to.bool(said.over.1);
         });
-        to.option(self.newest.as_ref(), |to, newest| {
-            to.time(newest.time);
-            to.0.extend_from_slice(&newest.facts);
-        });
+        // The rest are the facts.
+        to.option(self.newest.as_ref(), |to, newest| to.0.extend_from_slice(&newest.0));
     }
 
     fn decode(from: &mut Reader<'_>) -> Result<Self, CorruptState> {
@@ -153,9 +162,9 @@ impl State for Watched {
             Ok(said)
         })?;
         let newest = from.option(|from| {
-            let time = from.time()?;
-            // The rest are the facts, whatever they are.
-            Ok(Box::new(Newest { time, facts: std::mem::take(&mut from.0).into() }))
+            let newest = Newest(std::mem::take(&mut from.0).into());
+            newest.facts()?;
+            Ok(newest)
         })?;
         Ok(Self { series, swept, limit_of, timer: Time::MAX, said, newest })
     }
@@ -165,7 +174,7 @@ impl State for Watched {
             .said
             .as_ref()
             .map_or(0, |said| size_of::<Said>() + said.found.capacity() * size_of::<Time>());
-        let newest = self.newest.as_ref().map_or(0, |newest| size_of::<Newest>() + newest.facts.len());
+        let newest = self.newest.as_ref().map_or(0, |newest| newest.0.len());
         self.series.heap_bytes() + said + newest
     }
 }

@@ -6,10 +6,13 @@ use crate::core::rule::condition::steps::Value;
 use crate::core::rule::table::State;
 use crate::core::time::{Span, Time};
 
-use rust_decimal::Decimal;
-
 /// Events that are kept of one subject. Above it the oldest goes; counted.
 pub const MOST_ENTRIES: usize = 96;
+/// And so many bytes of them, where steps compare values or time alone may complete a match.
+const MOST_BYTES: usize = 1_700;
+/// A time told from the one before, half a hash, the answers and how many values.
+const ENTRY_BYTES: usize = 10;
+const VALUE_BYTES: usize = 9;
 
 /// An event, or a finding of another rule.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,8 +24,8 @@ pub struct Entry {
     pub bits: u64,
     /// In the order of the fields that the steps compare.
     pub values: Box<[Value]>,
-    /// Where a match may be completed by time alone.
-    pub facts: Option<Box<Facts>>,
+    /// Encoded, where a match may be completed by time alone.
+    pub facts: Option<Box<[u8]>>,
     /// It has begun a match that stands, and begins no further one.
     pub spent: bool,
 }
@@ -33,7 +36,7 @@ impl Entry {
     }
 }
 
-/// The state of one subject.
+/// The state of one subject, while it is looked at.
 #[derive(Debug)]
 pub struct Course {
     entries: Vec<Entry>,
@@ -41,15 +44,11 @@ pub struct Course {
     told: Vec<Time>,
     /// Matches from before this time were told long ago.
     floor: Time,
-    /// What a match that time alone has completed is about.
-    pub facts: Option<Box<Facts>>,
-    /// The timer that is set; in no checkpoint.
-    pub timer: Time,
 }
 
 impl Default for Course {
     fn default() -> Self {
-        Self { entries: Vec::new(), told: Vec::new(), floor: Time::MIN, facts: None, timer: Time::MAX }
+        Self { entries: Vec::new(), told: Vec::new(), floor: Time::MIN }
     }
 }
 
@@ -72,19 +71,32 @@ impl Course {
     }
 
     /// Puts an entry where it belongs. Returns how many were given up for want of room.
-    pub fn insert(&mut self, entry: Entry) -> u64 {
+    pub fn insert(&mut self, mut entry: Entry) -> u64 {
+        // Half of it tells events of one instant apart as well.
+        entry.id = Symbol(entry.id.0 >> 32);
         let place = self.entries.partition_point(|other| other.order() < entry.order());
         self.entries.insert(place, entry);
-        if self.entries.len() <= MOST_ENTRIES {
+        let mut given_up = 0;
+        while self.entries.len() > MOST_ENTRIES || self.entries.len() > 1 && self.bytes() > MOST_BYTES {
+            self.entries.remove(0);
+            given_up += 1;
+        }
+        if given_up == 0 {
             return 0;
         }
-        self.entries.remove(0);
         // What was told stays true although it can't be seen any more.
         if let Some(last) = self.told.last() {
             self.floor = self.floor.max(*last + Span::from_millis(1));
             self.told.clear();
         }
-        1
+        given_up
+    }
+
+    /// About what its entries cost.
+    fn bytes(&self) -> usize {
+        let facts = |entry: &Entry| entry.facts.as_ref().map_or(0, |facts| facts.len() + 2);
+        let of_entry = |entry: &Entry| ENTRY_BYTES + entry.values.len() * VALUE_BYTES + facts(entry);
+        self.entries.iter().map(of_entry).sum()
     }
 
     /// A finding has been withdrawn.
@@ -120,56 +132,117 @@ impl Course {
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty() && self.told.is_empty()
     }
+}
 
-    pub fn shrink(&mut self) {
-        self.entries.shrink_to_fit();
+/// A course as it is kept between events: in as few bytes as in a checkpoint, since a busy subject has many entries.
+#[derive(Debug)]
+pub struct Kept {
+    bytes: Vec<u8>,
+    /// What a match that time alone has completed is about.
+    pub facts: Option<Box<Facts>>,
+    /// The timer that is set; in no checkpoint.
+    pub timer: Time,
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self { bytes: Vec::new(), facts: None, timer: Time::MAX }
     }
 }
 
-impl State for Course {
-    const VERSION: u8 = 1;
+impl Kept {
+    /// Reads it into room that is used again and again.
+    pub fn open(&self, course: &mut Course) {
+        // What cannot be read was refused when it was restored.
+        if self.bytes.is_empty() || course.read(&mut Reader(&self.bytes)).is_err() {
+            course.clear();
+        }
+    }
+
+    pub fn close(&mut self, course: &Course, scratch: &mut Vec<u8>) {
+        scratch.clear();
+        course.write(&mut Writer(scratch));
+        self.bytes.clear();
+        if self.bytes.capacity() < scratch.len() {
+            self.bytes.reserve_exact(scratch.len());
+        }
+        self.bytes.extend_from_slice(scratch);
+    }
+
+    pub fn shrink(&mut self) {
+        self.bytes.shrink_to_fit();
+    }
+}
+
+impl State for Kept {
+    const VERSION: u8 = 2;
 
     fn encode(&self, to: &mut Writer<'_>) {
+        to.0.extend_from_slice(&self.bytes);
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, CorruptState> {
+        let bytes = from.0.to_vec();
+        Course::default().read(from)?;
+        Ok(Self { bytes, ..Self::default() })
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.bytes.capacity() + self.facts.as_ref().map_or(0, |facts| size_of_val(&**facts))
+    }
+}
+
+impl Course {
+    fn clear(&mut self) {
+        self.entries.clear();
+        self.told.clear();
+        self.floor = Time::MIN;
+    }
+
+    fn write(&self, to: &mut Writer<'_>) {
         to.time(self.floor);
         to.unsigned(self.told.len() as u64);
         for time in &self.told {
             to.time(*time);
         }
         to.unsigned(self.entries.len() as u64);
+        let mut before = Time::from_millis(0);
         for entry in &self.entries {
-            to.time(entry.time);
-            to.symbol(entry.id);
+            to.signed(entry.time.as_millis().wrapping_sub(before.as_millis()));
+            before = entry.time;
+            to.0.extend_from_slice(&(entry.id.0 as u32).to_le_bytes());
             to.unsigned(entry.bits);
-            to.bool(entry.spent);
-            to.unsigned(entry.values.len() as u64);
+            to.unsigned(
+                (entry.values.len() as u64) << 2
+                    | u64::from(entry.facts.is_some()) << 1
+                    | u64::from(entry.spent),
+            );
             for value in &entry.values {
                 encode_value(*value, to);
             }
-            to.option(entry.facts.as_deref(), |to, facts| facts.encode(to));
+            if let Some(facts) = entry.facts.as_deref() {
+                to.slice(facts);
+            }
         }
     }
 
-    fn decode(from: &mut Reader<'_>) -> Result<Self, CorruptState> {
-        let mut course = Self { floor: from.time()?, ..Self::default() };
+    fn read(&mut self, from: &mut Reader<'_>) -> Result<(), CorruptState> {
+        self.clear();
+        self.floor = from.time()?;
         for _ in 0..from.count()? {
-            course.told.push(from.time()?);
+            self.told.push(from.time()?);
         }
+        let mut before = 0_i64;
         for _ in 0..from.count()? {
-            let (time, id, bits, spent) = (from.time()?, from.symbol()?, from.unsigned()?, from.bool()?);
-            let values = (0..from.count()?).map(|_| decode_value(from)).collect::<Result<_, _>>()?;
-            let facts = from.option(Facts::decode)?.map(Box::new);
-            course.entries.push(Entry { time, id, bits, values, facts, spent });
+            before = before.wrapping_add(from.signed()?);
+            let time = Time::from_millis(before);
+            let id = Symbol(u64::from(u32::from_le_bytes(from.bytes()?)));
+            let (bits, flags) = (from.unsigned()?, from.unsigned()?);
+            let values = (0..flags >> 2).map(|_| decode_value(from)).collect::<Result<_, _>>()?;
+            let facts = if flags & 2 != 0 { Some(from.slice()?.into()) } else { None };
+            self.entries.push(Entry { time, id, bits, values, facts, spent: flags & 1 != 0 });
         }
-        Ok(course)
-    }
-
-    fn heap_bytes(&self) -> usize {
-        let values: usize = self.entries.iter().map(|entry| entry.values.len()).sum();
-        let facts = self.entries.iter().filter(|entry| entry.facts.is_some()).count();
-        self.entries.capacity() * size_of::<Entry>()
-            + values * size_of::<Value>()
-            + facts * size_of::<Facts>()
-            + self.told.capacity() * size_of::<Time>()
+        Ok(())
     }
 }
 
@@ -182,7 +255,7 @@ fn encode_value(value: Value, to: &mut Writer<'_>) {
         }
         Value::Number(number) => {
             to.byte(2);
-            to.0.extend_from_slice(&number.serialize());
+            to.decimal(number);
         }
         Value::Moment(time) => {
             to.byte(3);
@@ -195,7 +268,7 @@ fn decode_value(from: &mut Reader<'_>) -> Result<Value, CorruptState> {
     Ok(match from.byte()? {
         0 => Value::Missing,
         1 => Value::Text(from.symbol()?),
-        2 => Value::Number(Decimal::deserialize(from.bytes()?)),
+        2 => Value::Number(from.decimal()?),
         3 => Value::Moment(from.time()?),
         _ => return Err(CorruptState),
     })

@@ -4,11 +4,11 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::course::{Course, Entry};
+use super::course::{Course, Entry, Kept};
 use super::matcher::{Match, Matches, matches};
 use super::{Heard, Sequence, Skip};
-use crate::core::codec::{CorruptState, Sink};
-use crate::core::event::{Event, Facts, Symbol};
+use crate::core::codec::{CorruptState, Reader, Sink, Writer};
+use crate::core::event::{Event, Facts, Symbol, TextSet};
 use crate::core::rule::condition::steps::{Asked, Value};
 use crate::core::rule::proposal::StepAmount;
 use crate::core::rule::table::{Keep, Overheard, SWEPT_AT_LEAST, Table, Watch};
@@ -88,54 +88,98 @@ impl Pattern for Sequence {
 pub struct PatternWatch<P> {
     settings: P,
     grace: Span,
-    subjects: Table<Course>,
+    subjects: Table<Kept>,
     /// When time alone may complete a match. Those that are not their subject's timer any more are void.
     timers: BinaryHeap<Reverse<(Time, Symbol)>>,
     /// What was paid in the matches of the last event or moment, by subject and time.
     paid: Vec<(Symbol, Time, StepAmount)>,
     given_up: u64,
+    /// What is kept of an event, besides its account, where time alone may complete a match.
+    kept: TextSet,
+    /// The course of the subject at hand.
+    course: Course,
+    scratch: Vec<u8>,
 }
 
 impl<P: Pattern> PatternWatch<P> {
     pub fn new(settings: P, grace: Span, _lateness: Span) -> Self {
-        let (subjects, timers) = (Table::default(), BinaryHeap::new());
-        Self { settings, grace, subjects, timers, paid: Vec::new(), given_up: 0 }
+        Self {
+            settings,
+            grace,
+            subjects: Table::default(),
+            timers: BinaryHeap::new(),
+            paid: Vec::new(),
+            given_up: 0,
+            kept: TextSet::ALL,
+            course: Course::default(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Where time alone completes a match, only these fields are told of.
+    #[must_use]
+    pub fn keeping(self, kept: TextSet) -> Self {
+        Self { kept, ..self }
+    }
+
+    /// The encoded facts of an entry, where they are needed.
+    fn facts_by(&mut self, encode: impl FnOnce(TextSet, &mut Writer<'_>)) -> Option<Box<[u8]>> {
+        if !self.settings.is_completed_by_time() {
+            return None;
+        }
+        self.scratch.clear();
+        encode(self.kept, &mut Writer(&mut self.scratch));
+        Some((*self.scratch).into())
     }
 
     /// Puts an entry into the course of its subject and says what has changed.
     fn take(&mut self, subject: Symbol, entry: Entry, moment: Moment, out: &mut Vec<Judged>) {
         let (slot, _) = self.subjects.find_or_insert(subject);
-        if let Some(course) = self.subjects.change(slot) {
-            self.given_up += course.insert(entry);
-        }
+        let Some(kept) = self.subjects.at(slot) else { return };
+        kept.open(&mut self.course);
+        self.given_up += self.course.insert(entry);
         self.judge(subject, slot, moment, out);
     }
 
+    /// Judges the course that is open, which is that of this subject, and closes it.
     fn judge(&mut self, subject: Symbol, slot: u32, moment: Moment, out: &mut Vec<Judged>) {
-        let Self { settings, grace, subjects, timers, paid, given_up } = self;
-        let Some(course) = subjects.change(slot) else { return };
+        let Self { settings, grace, subjects, timers, paid, given_up, course, scratch, .. } = self;
+        let Some(kept) = subjects.change(slot) else { return };
         let Matches { found, due, given_up: no_room } =
             settings.matches(course.entries(), course.judged(moment.now, *grace), *grace);
         *given_up += no_room;
         paid.extend(found.iter().filter_map(|found| Some((subject, found.at, found.paid?))));
-        tell(settings, course, &found, subject, out);
+        if let Some(facts) = tell(settings, course, &found, subject, out) {
+            kept.facts = Some(facts);
+        }
         settle(settings, *grace, course, &found, moment);
         let ring = due.map_or(Time::MAX, |due| due + *grace);
-        if ring < Time::MAX && ring != course.timer {
-            timers.push(Reverse((ring, subject)));
+        // A timer that has become too early rings in vain: to set another one each time would fill the heap.
+        if ring < kept.timer {
+            push(timers, (ring, subject));
+            kept.timer = ring;
         }
-        course.timer = ring;
+        kept.close(course, scratch);
     }
 }
 
-/// Says what is new among the matches and what is not there any more.
+/// Sets a timer. Room that is not used is a part of what a subject costs: an eighth, not as much again.
+fn push(timers: &mut BinaryHeap<Reverse<(Time, Symbol)>>, timer: (Time, Symbol)) {
+    if timers.len() == timers.capacity() {
+        timers.reserve_exact((timers.len() / 8).max(4));
+    }
+    timers.push(Reverse(timer));
+}
+
+/// Says what is new among the matches and what is not there any more. Returns what the last of them is about, where time
+/// alone has completed it.
 fn tell(
     settings: &impl Pattern,
-    course: &mut Course,
+    course: &Course,
     found: &[Match],
     subject: Symbol,
     out: &mut Vec<Judged>,
-) {
+) -> Option<Box<Facts>> {
     let floor = course.floor();
     for since in course.told() {
         if found.binary_search_by_key(since, |found| found.at).is_err() {
@@ -153,12 +197,11 @@ fn tell(
             samples: u64::from(found.events),
             approximate: false,
         };
-        facts = course.entries().get(found.last).and_then(|entry| entry.facts.clone());
+        let encoded = course.entries().get(found.last).and_then(|entry| entry.facts.as_deref());
+        facts = encoded.and_then(|encoded| Facts::decode(&mut Reader(encoded)).ok()).map(Box::new);
         out.push(Judged { subject, verdict: Verdict::Found { since: found.at, evidence } });
     }
-    if facts.is_some() {
-        course.facts = facts;
-    }
+    facts
 }
 
 /// Lets go of what no event can change any more.
@@ -203,8 +246,7 @@ impl<P: Pattern> Watch for PatternWatch<P> {
             return;
         }
         let values = self.settings.asked().fields.iter().map(|field| Value::of(*field, event)).collect();
-        let by_time = self.settings.is_completed_by_time();
-        let facts = by_time.then(|| Box::new(Facts::of(event)));
+        let facts = self.facts_by(|kept, to| Facts::encode_some(event, kept, to));
         let id = event.identity();
         self.take(subject, Entry { time: event.time, id, bits, values, facts, spent: false }, moment, out);
     }
@@ -218,7 +260,10 @@ impl<P: Pattern> Watch for PatternWatch<P> {
         }
         if heard.withdrawn {
             let Some(slot) = self.subjects.find(subject) else { return };
-            if self.subjects.change(slot).is_some_and(|course| course.remove(heard.since, bits)) {
+            if let Some(kept) = self.subjects.at(slot) {
+                kept.open(&mut self.course);
+            }
+            if self.course.remove(heard.since, bits) {
                 self.judge(subject, slot, moment, out);
             }
             return;
@@ -226,15 +271,16 @@ impl<P: Pattern> Watch for PatternWatch<P> {
         if heard.since < moment.settled {
             return;
         }
-        let known = self.subjects.get(subject);
         let is_known = |entry: &Entry| entry.time == heard.since && entry.bits == bits;
-        if known.is_some_and(|course| course.entries().iter().any(is_known)) {
-            return;
+        if let Some(kept) = self.subjects.get(subject) {
+            kept.open(&mut self.course);
+            if self.course.entries().iter().any(is_known) {
+                return;
+            }
         }
         let fields = self.settings.asked().fields.iter();
         let values = fields.map(|field| Value::of_facts(*field, heard.facts)).collect();
-        let by_time = self.settings.is_completed_by_time();
-        let facts = by_time.then(|| Box::new(heard.facts.clone()));
+        let facts = self.facts_by(|kept, to| heard.facts.keeping(kept).encode(to));
         let id = Symbol::of(heard.rule);
         self.take(subject, Entry { time: heard.since, id, bits, values, facts, spent: false }, moment, out);
     }
@@ -250,19 +296,23 @@ impl<P: Pattern> Watch for PatternWatch<P> {
         {
             self.timers.pop();
             let Some(slot) = self.subjects.find(subject) else { continue };
-            if self.subjects.at(slot).is_some_and(|course| course.timer == due) {
+            if let Some(kept) = self.subjects.touch(slot).filter(|kept| kept.timer == due) {
+                kept.timer = Time::MAX;
+                kept.open(&mut self.course);
                 self.judge(subject, slot, moment, out);
             }
         }
     }
 
     fn sweep(&mut self, moment: Moment) {
-        let (settings, grace) = (&self.settings, self.grace);
-        self.subjects.sweep(SWEPT_AT_LEAST, |_, course| {
-            if course.timer <= moment.now {
+        let Self { settings, grace, subjects, course, scratch, .. } = self;
+        let (settings, grace) = (&*settings, *grace);
+        subjects.sweep(SWEPT_AT_LEAST, |_, kept| {
+            if kept.timer <= moment.now {
                 // Something is due that was not judged yet.
                 return Keep::Unchanged;
             }
+            kept.open(course);
             let before = course.extent();
             if course.entries().first().is_none_or(|first| first.time < moment.settled) {
                 let found = settings.matches(course.entries(), course.judged(moment.now, grace), grace).found;
@@ -274,7 +324,8 @@ impl<P: Pattern> Watch for PatternWatch<P> {
             if course.extent() == before {
                 return Keep::Unchanged;
             }
-            course.shrink();
+            kept.close(course, scratch);
+            kept.shrink();
             Keep::Changed
         });
     }
@@ -296,13 +347,14 @@ impl<P: Pattern> Watch for PatternWatch<P> {
         let Some((&SUBJECT, key)) = key.split_first() else { return Err(CorruptState) };
         let slot = self.subjects.restore(key, value)?;
         let subject = self.subjects.key_at(slot);
-        let Self { settings, grace, subjects, timers, .. } = self;
-        if let Some(course) = subjects.touch(slot) {
+        let Self { settings, grace, subjects, timers, course, .. } = self;
+        if let Some(kept) = subjects.touch(slot) {
+            kept.open(course);
             let now = course.judged(Time::MIN, *grace);
             let due = settings.matches(course.entries(), now, *grace).due;
             if let Some(ring) = due.map(|due| due + *grace) {
-                course.timer = ring;
-                timers.push(Reverse((ring, subject)));
+                kept.timer = ring;
+                push(timers, (ring, subject));
             }
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! `spike` at work: which events are compared.
 
 use crate::core::codec::{CorruptState, Sink};
-use crate::core::event::{Event, Facts, Symbol};
+use crate::core::event::{Event, Facts, Symbol, TextSet};
 use crate::core::rule::metric::sample_of;
 use crate::core::rule::samples::SampleWatch;
 use crate::core::rule::table::Watch;
@@ -23,6 +23,13 @@ pub struct SpikeWatch {
 impl SpikeWatch {
     pub fn new(settings: Spike, grace: Span, _lateness: Span) -> Self {
         Self { samples: SampleWatch::new(SpikeMeasure::new(&settings), grace), settings }
+    }
+
+    /// See [`SampleWatch::keeping`].
+    #[must_use]
+    pub fn keeping(mut self, kept: TextSet) -> Self {
+        self.samples = self.samples.keeping(kept);
+        self
     }
 }
 

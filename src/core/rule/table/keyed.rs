@@ -122,6 +122,10 @@ impl<S: State> Table<S> {
         }
         let Self { slots, free, dirty, stored, .. } = self;
         let slot = free.pop().unwrap_or_else(|| {
+            if slots.len() == slots.capacity() {
+                // Room that is not used is a part of what a subject costs: an eighth, not as much again.
+                slots.reserve_exact((slots.len() / 8).max(4));
+            }
             slots.push(Slot { key: Symbol::MISSING, state: S::default() });
             dirty.grow(slots.len());
             stored.grow(slots.len());

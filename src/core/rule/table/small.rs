@@ -36,7 +36,9 @@ impl<T: Copy + Default, const N: usize> Small<T, N> {
         }
         if let Self::Heap(items) = self {
             if items.len() == items.capacity() {
-                items.reserve_exact(items.len() / 2 + 1);
+                // No more room than a busy subject may cost; a list that is longer than any of them grows as lists do.
+                let room = if items.len() < 256 { (items.len() / 2 + 1).min(16) } else { items.len() / 2 };
+                items.reserve_exact(room);
             }
             items.insert(position.min(items.len()), item);
         }

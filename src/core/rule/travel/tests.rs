@@ -172,7 +172,8 @@ fn an_idle_account_is_forgotten_after_a_month_and_costs_little_before() {
     };
     sweep(&mut watch, 2_000);
     let bytes = watch.bytes() / accounts as usize;
-    assert!(bytes <= 64 + 24, "{bytes} bytes for an idle account");
+    // The table's room is an eighth more than it needs.
+    assert!(bytes <= 64 + 64 / 8 + 24, "{bytes} bytes for an idle account");
     sweep(&mut watch, 30 * DAY);
     assert_eq!(watch.subjects(), accounts as usize);
     sweep(&mut watch, 32 * DAY);

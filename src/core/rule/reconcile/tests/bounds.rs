@@ -46,7 +46,7 @@ fn a_new_order_or_card_costs_at_most_200_bytes_and_one_that_is_over_nothing() {
         (Check::KeyWithoutPayment, "paid order=o"),
     ];
     for (check, written) in checks {
-        let mut watch = rule(check, 600).watch(seconds(5), seconds(LATENESS));
+        let mut watch = rule(check, 600).watch(seconds(5), seconds(LATENESS), TextSet::ALL);
         let count = 50_000;
         let events: Vec<_> = (1..=count).map(|n| (0, format!("{written}{n} subject={n}"))).collect();
         show(&mut *watch, &events);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rust_decimal::Decimal;
 
 use crate::core::effect::Subject;
-use crate::core::event::{Event, EventType, Symbol, TextField, TypeSet};
+use crate::core::event::{Event, EventType, Symbol, TextField, TextSet, TypeSet};
 use crate::core::rule::condition::Condition;
 use crate::core::rule::scope::{Expected, Flatline, Partial, Ratio, ScopeCounter, ScopeJudge, Side};
 use crate::core::rule::verdict::{Judged, Moment, Verdict};
@@ -74,6 +74,7 @@ pub fn rule(groups: &[&[TextField]], detect: Detect) -> Rule {
         compensation: None,
         action: None,
         runbook: None,
+        kept: TextSet::ALL,
     }
 }
 
@@ -101,7 +102,7 @@ impl Order {
         ];
         for (field, text) in texts {
             event.set_text(field, text.into());
-            event.symbolize(crate::core::event::TextSet::of(field));
+            event.symbolize(TextSet::of(field));
         }
         event
     }
