@@ -7,6 +7,7 @@
 pub mod build;
 mod control;
 mod effects;
+mod events;
 mod exchange;
 mod figures;
 mod history;

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use super::control::Control;
 use super::effects::{Batch, Durable};
+use super::events::EventReader;
 use super::figures::Board;
 use super::history::HistorySource;
 use super::locating::Locating;
@@ -17,7 +18,7 @@ use super::{RunOptions, Setup, places, restore};
 use crate::core::clock::Clocks;
 use crate::core::engine::Engine;
 use crate::core::event::Topic;
-use crate::core::event::decode::{Decoder, Scratch};
+use crate::core::event::decode::Decoder;
 use crate::core::time::{Span, Time};
 use crate::delivery::customers::Customers;
 use crate::delivery::dispatch::Dispatcher;
@@ -151,15 +152,16 @@ pub async fn worker<S: Store>(
         share: settings.rules.history_share,
     };
     let pipeline = Pipeline {
-        decoder,
-        scratch: Scratch::default(),
-        locating: Locating::new(shared.places.clone(), rules),
+        events: EventReader::new(
+            decoder,
+            shared.customers,
+            Locating::new(shared.places.clone(), rules),
+            events.max_ahead,
+        ),
         engine,
-        customers: shared.customers,
         clocks,
         dead_letters: DeadLetters::new(&cluster, &settings.topics.dead_letter)?,
         names: topics.clone(),
-        max_ahead: events.max_ahead,
         counts: Counts::default(),
         cause: None,
         captured: None,

@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
+use super::events::EventReader;
 use super::exchange::{Captured, Exchange, Standing};
 use super::locating::Locating;
+use super::pipeline::SCOPE_PASS_EVERY;
 use crate::core::clock::Clocks;
 use crate::core::engine::Engine;
-use crate::core::event::decode::{Attributes, Decoder, Scratch};
-use crate::core::event::{TextField, Topic};
+use crate::core::event::Topic;
+use crate::core::event::decode::{Attributes, Decoder};
 use crate::core::incident::KnownIncident;
 use crate::core::rule::RuleSet;
 use crate::core::time::{Span, Time};
@@ -29,8 +31,6 @@ const LEFT_TO_WORKER: usize = 2_000;
 /// Nothing has come for so long although there should be something: history can't be read.
 const PATIENCE: Duration = Duration::from_secs(60);
 const REST: Duration = Duration::from_millis(5);
-/// What spans shards is judged as often as the worker does it.
-const SCOPE_PASS_EVERY: Span = Span::from_secs(1);
 
 /// What the thread is built from.
 #[derive(Clone)]
@@ -99,10 +99,12 @@ fn fill(source: &HistorySource, task: Task, exchange: &Exchange) -> anyhow::Resu
         engine.adopt(known);
     }
     let mut reader = Reader {
-        decoder: Arc::clone(&source.decoder),
-        scratch: Scratch::default(),
-        customers: Arc::clone(&source.customers),
-        locating,
+        events: EventReader::new(
+            Arc::clone(&source.decoder),
+            Arc::clone(&source.customers),
+            locating,
+            source.max_ahead,
+        ),
         clocks: Clocks::new(&shards),
         max_ahead: source.max_ahead,
         next_scope_pass: Time::MIN,
@@ -146,11 +148,9 @@ fn fill(source: &HistorySource, task: Task, exchange: &Exchange) -> anyhow::Resu
 
 /// Reads records into an engine that nobody hears.
 struct Reader {
-    decoder: Arc<Decoder>,
-    scratch: Scratch,
-    customers: Arc<dyn Customers>,
-    locating: Locating,
+    events: EventReader,
     clocks: Clocks,
+    /// An event is at most so much later than Kafka's time of its record.
     max_ahead: Span,
     next_scope_pass: Time,
     /// The times that the worker has reached: nothing is judged beyond them.
@@ -182,7 +182,6 @@ impl Reader {
             sources.insert(place, (*topic, *partition));
         }
         let wanted: Vec<Source> = sources.keys().cloned().collect();
-        // An event is at most so much later than Kafka's time of its record.
         let begun = probe.begin(&wanted, &ranges, Begin::At(from - self.max_ahead))?;
         for (place, key) in sources {
             let (Some(begin), Some(range)) = (begun.get(&place), ranges.get(&place)) else { continue };
@@ -264,16 +263,9 @@ impl Reader {
         self.next.insert((record.topic, record.partition), record.offset + 1);
         engine.advance_scope(record.scope);
         let attributes = Attributes::of(record.attributes.each_ref().map(Option::as_deref));
-        let profile;
-        let decoded = self.decoder.decode_with(&record.payload, attributes, &mut self.scratch);
-        let Ok(mut event) = decoded else { return };
-        if engine.names_customers() {
-            profile = event.text(TextField::AccountId).and_then(|account| self.customers.profile(account));
-            if let Some(profile) = &profile {
-                profile.describe(&mut event);
-            }
-        }
-        self.locating.locate(&mut event);
+        // What was too far ahead was not captured.
+        let read = self.events.read(&record.payload, attributes, None, engine.names_customers());
+        let Ok(mut event) = read else { return };
         engine.observe(record.shard, &mut event, record.now);
         engine.drain_effects();
     }
@@ -294,25 +286,14 @@ struct Replay<'a> {
 impl Reading for Replay<'_> {
     fn record(&mut self, record: &Record<'_>) -> Option<Time> {
         let Self { reader, engine } = self;
-        let profile;
         let attributes = Attributes::of(record.attributes);
         let payload = record.payload.unwrap_or_default();
-        let mut event = reader.decoder.decode_with(payload, attributes, &mut reader.scratch).ok()?;
+        let names_customers = engine.names_customers();
+        let mut event = reader.events.read(payload, attributes, record.timestamp, names_customers).ok()?;
         let time = event.time;
-        if record.timestamp.is_some_and(|stored| time > stored + reader.max_ahead) {
-            return None;
-        }
         if let Some(first) = reader.cut.get_mut(&(record.topic, record.partition)) {
             first.get_or_insert(time);
         }
-        if engine.names_customers() {
-            let account = event.text(TextField::AccountId);
-            profile = account.and_then(|account| reader.customers.profile(account));
-            if let Some(profile) = &profile {
-                profile.describe(&mut event);
-            }
-        }
-        reader.locating.locate(&mut event);
         reader.clocks.read(record.shard, record.topic, time);
         let limit = reader.limits.shards.iter().find(|(shard, _)| *shard == record.shard);
         let limit = limit.map_or(Time::MIN, |(_, now)| *now);

@@ -2,30 +2,23 @@
 //!
 //! Nothing here allocates, takes a lock or reads a clock for an ordinary event; counts are handed on in bulk.
 
-use std::sync::Arc;
-
+use super::events::EventReader;
 use super::exchange::Captured;
-use super::locating::Locating;
 use crate::core::clock::Clocks;
 use crate::core::engine::{Engine, Observed};
-use crate::core::event::decode::{Attributes, Decoder, RejectReason, Scratch};
-use crate::core::event::{EventType, TextField, Topic};
+use crate::core::event::decode::{Attributes, RejectReason};
+use crate::core::event::{EventType, Topic};
 use crate::core::time::{Span, Time};
-use crate::delivery::customers::Customers;
 use crate::edge::kafka::{DeadLetters, Reading, Reason, Record};
 
 /// The way of a record through one worker.
 pub struct Pipeline {
-    pub decoder: Arc<Decoder>,
-    pub scratch: Scratch,
-    pub locating: Locating,
+    pub events: EventReader,
     pub engine: Engine,
-    pub customers: Arc<dyn Customers>,
     pub clocks: Clocks,
     pub dead_letters: DeadLetters,
     /// The names of the topics in Kafka.
     pub names: Vec<(Topic, String)>,
-    pub max_ahead: Span,
     pub counts: Counts,
     /// The time of the record that led to the first of the effects that wait in the engine.
     pub cause: Option<Time>,
@@ -36,7 +29,7 @@ pub struct Pipeline {
 }
 
 /// As fine as the finest step in which they are judged.
-const SCOPE_PASS_EVERY: Span = Span::from_secs(1);
+pub const SCOPE_PASS_EVERY: Span = Span::from_secs(1);
 
 /// Events since the counts were taken last.
 #[derive(Clone, Debug, Default)]
@@ -67,10 +60,10 @@ impl Reading for Pipeline {
         let payload = record.payload.unwrap_or_default();
         self.counts.records += 1;
         self.counts.bytes += payload.len() as u64;
-        let profile;
+        let names_customers = self.engine.names_customers();
         let attributes = Attributes::of(record.attributes);
-        let decoded = self.decoder.decode_with(payload, attributes, &mut self.scratch);
-        let mut event = match decoded {
+        let read = self.events.read(payload, attributes, record.timestamp, names_customers);
+        let mut event = match read {
             Ok(event) => event,
             Err(reason) => {
                 self.reject(record, reason);
@@ -78,17 +71,6 @@ impl Reading for Pipeline {
             }
         };
         let time = event.time;
-        if record.timestamp.is_some_and(|stored| time > stored + self.max_ahead) {
-            self.reject(record, RejectReason::TooFarAhead);
-            return None;
-        }
-        if self.engine.names_customers() {
-            profile = event.text(TextField::AccountId).and_then(|account| self.customers.profile(account));
-            if let Some(profile) = &profile {
-                profile.describe(&mut event);
-            }
-        }
-        self.locating.locate(&mut event);
         self.clocks.read(record.shard, record.topic, time);
         let now = self.clocks.shard_time(record.shard);
         let had_effects = self.engine.has_effects();
@@ -122,7 +104,7 @@ impl Reading for Pipeline {
 impl Pipeline {
     /// Lets the time of every shard pass, and of the rules that span them. `idle`: monotonic time since the last call.
     pub fn pass(&mut self, shards: u32, idle: Option<Span>) {
-        self.locating.refresh();
+        self.events.locating.refresh();
         if let Some(elapsed) = idle {
             self.clocks.idle(elapsed);
         }

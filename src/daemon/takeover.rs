@@ -204,7 +204,7 @@ impl Worker {
         let warmed = filled.map(|filled| filled.engine);
         self.hand_on();
         self.pipeline.engine.swap(Successor { rules: Arc::clone(&rules), warmed, history_since });
-        self.pipeline.locating.serve(&rules);
+        self.pipeline.events.locating.serve(&rules);
         self.settings.lateness = rules.rules.iter().map(|rule| rule.lateness).max().unwrap_or(Span::ZERO);
         let effects = self.pipeline.engine.drain_effects().collect();
         // What follows is decided by the new rules, and so is who hears of it.

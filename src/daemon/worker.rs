@@ -297,7 +297,7 @@ impl Worker {
         let clocks = &mut self.pipeline.clocks;
         figures.shard_times =
             (0..self.settings.shards).map(|shard| (shard, clocks.shard_time(shard))).collect();
-        self.board.post(figures.clone(), self.pipeline.scratch.take_unknown_faults());
+        self.board.post(figures.clone(), self.pipeline.events.scratch.take_unknown_faults());
     }
 
     /// Makes everything durable: effects, unreadable records, one last checkpoint and its offsets.

@@ -324,13 +324,7 @@ impl Scene<'_> {
         let opens = from - self.dice.seconds(8.0, 40.0);
         self.open(&mut order, opens);
         self.tell(from, EventType::OrderPaid, Body::Order(order.clone()));
-        self.ledger.touch(problem, self.account.id, from, Some(order.number));
-        let grievance = Grievance::Delivery { supplier: order.supplier, delivered: None };
-        self.may_complain(problem, Some(order.number), from, grievance);
-        let settled = from + Span::from_millis(HOUR.as_millis() * 10) + self.dice.seconds(0.0, 50_000.0);
-        self.ledger.last(problem, self.account.id, settled);
-        let end = if self.dice.chance(0.7) { EventType::OrderRefunded } else { EventType::OrderDelivered };
-        self.tell(settled, end, Body::Order(order));
+        self.settle_by_hand(problem, order, from, (10, 50_000.0));
     }
 
     /// An order is opened, expires, and is paid after that; nothing more is heard of it until staff goes through the books.
@@ -343,10 +337,16 @@ impl Scene<'_> {
         }
         let paid = expires + span_of_seconds(late);
         self.tell(paid, EventType::OrderPaid, Body::Order(order.clone()));
+        self.settle_by_hand(problem, order, paid, (4, 36_000.0));
+    }
+
+    /// Nothing comes of a payment until staff sends the money back or the goods after it. `after`: hours at least, and seconds
+    /// more at most.
+    fn settle_by_hand(&mut self, problem: usize, order: Order, paid: Time, (hours, more): (i64, f64)) {
         self.ledger.touch(problem, self.account.id, paid, Some(order.number));
         let grievance = Grievance::Delivery { supplier: order.supplier, delivered: None };
         self.may_complain(problem, Some(order.number), paid, grievance);
-        let settled = paid + Span::from_millis(HOUR.as_millis() * 4) + self.dice.seconds(0.0, 36_000.0);
+        let settled = paid + Span::from_millis(HOUR.as_millis() * hours) + self.dice.seconds(0.0, more);
         self.ledger.last(problem, self.account.id, settled);
         let end = if self.dice.chance(0.7) { EventType::OrderRefunded } else { EventType::OrderDelivered };
         self.tell(settled, end, Body::Order(order));

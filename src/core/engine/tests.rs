@@ -98,24 +98,35 @@ fn line(effect: &Effect) -> String {
 
 /// Feeds one shard in the order given, each event at the shard's newest time, then lets time pass.
 fn run(rules: &Arc<RuleSet>, events: &[(i64, &str)], until: i64) -> Vec<String> {
-    let mut engine = Engine::new(Arc::clone(rules), &[0]);
     let mut lines = Vec::new();
+    drive(rules, events, until, |engine| lines.extend(engine.drain_effects().map(|effect| line(&effect))));
+    lines
+}
+
+/// The same, with a look at the engine after each step.
+fn drive(
+    rules: &Arc<RuleSet>,
+    events: &[(i64, impl AsRef<str>)],
+    until: i64,
+    mut look: impl FnMut(&mut Engine),
+) -> Engine {
+    let mut engine = Engine::new(Arc::clone(rules), &[0]);
     let mut now = Time::MIN;
     for (number, (second, written)) in events.iter().enumerate() {
-        let mut event = event(number, *second, written);
+        let mut event = event(number, *second, written.as_ref());
         now = now.max(event.time);
         engine.observe(0, &mut event, now);
         engine.advance_scope(now);
-        lines.extend(engine.drain_effects().map(|effect| line(&effect)));
+        look(&mut engine);
     }
     for second in 0..=until {
         if at(second) > now {
             engine.advance(0, at(second));
             engine.advance_scope(at(second));
-            lines.extend(engine.drain_effects().map(|effect| line(&effect)));
+            look(&mut engine);
         }
     }
-    lines
+    engine
 }
 
 const FAILING: &str = "

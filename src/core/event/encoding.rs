@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use rust_decimal::Decimal;
-
 use super::{Event, EventType, Fault, NumberField, Place, Symbol, TextField};
 use crate::core::codec::{CorruptState, Reader, Writer};
 
@@ -34,7 +32,7 @@ impl Event<'_> {
         for (field, number) in (0..).zip(numbers) {
             if let Some(number) = number {
                 to.byte(field);
-                to.0.extend_from_slice(&number.serialize());
+                to.decimal(*number);
             }
         }
     }
@@ -61,7 +59,7 @@ impl Event<'static> {
         let mut numbers = [None; NumberField::COUNT];
         for _ in 0..from.count()? {
             let number = numbers.get_mut(usize::from(from.byte()?)).ok_or(CorruptState)?;
-            *number = Some(Decimal::deserialize(from.bytes()?));
+            *number = Some(from.decimal()?);
         }
         let symbols = [Symbol::MISSING; TextField::COUNT];
         Ok(Self { event_type, time, fault, expires_at, place, edition, source, texts, symbols, numbers })
@@ -70,6 +68,8 @@ impl Event<'static> {
 
 #[cfg(test)]
 mod tests {
+    use rust_decimal::Decimal;
+
     use super::*;
     use crate::core::time::Time;
 

@@ -30,19 +30,7 @@ pub(super) fn each(events: &[(i64, &str)]) -> Vec<(i64, String)> {
 pub(super) fn found(text: &str, events: &[(i64, String)], until: i64) -> Vec<i64> {
     let rules = rules(text);
     let x = rules.rules.iter().position(|rule| rule.name == "x").unwrap();
-    let mut engine = Engine::new(Arc::clone(&rules), &[0]);
-    let mut now = Time::MIN;
-    for (number, (second, written)) in events.iter().enumerate() {
-        let mut event = event(number, *second, written);
-        now = now.max(event.time);
-        engine.observe(0, &mut event, now);
-        engine.advance_scope(now);
-    }
-    while now < at(until) {
-        now += Span::from_secs(1);
-        engine.advance(0, now);
-        engine.advance_scope(now);
-    }
+    let engine = drive(&rules, events, until, |_| {});
     let mut standing = BTreeSet::new();
     for (rule, judged) in &engine.said {
         match judged.verdict {

@@ -139,18 +139,9 @@ impl Coarse {
     fn insert(&mut self, place: usize, number: i64) {
         make_room(&mut self.buckets);
         self.buckets.insert(place, Bucket::new(number - self.base));
-        if self.open.len() >= place && !self.open.is_empty() {
-            make_room(&mut self.open);
-            self.open.insert(place, 0);
-        }
-        if self.squares.len() >= place && !self.squares.is_empty() {
-            make_room(&mut self.squares);
-            self.squares.insert(place, 0.0);
-        }
-        if self.more.len() >= place && !self.more.is_empty() {
-            make_room(&mut self.more);
-            self.more.insert(place, None);
-        }
+        open_up(&mut self.open, place);
+        open_up(&mut self.squares, place);
+        open_up(&mut self.more, place);
     }
 
     /// `room`: whether one more value can be told apart.
@@ -371,7 +362,7 @@ impl Coarse {
                     to.byte(4);
                     to.unsigned(values.len() as u64);
                     for (value, count) in values {
-                        to.0.extend_from_slice(&value.serialize());
+                        to.decimal(*value);
                         to.unsigned(u64::from(*count));
                     }
                 }
@@ -415,7 +406,7 @@ impl Coarse {
                 4 => {
                     let mut values = BTreeMap::new();
                     for _ in 0..from.count()? {
-                        let value = Decimal::deserialize(from.bytes()?);
+                        let value = from.decimal()?;
                         values.insert(value, from.unsigned32()?);
                     }
                     Some(More::Values(values))
@@ -437,6 +428,14 @@ impl Coarse {
 fn make_room<T>(column: &mut Vec<T>) {
     if column.len() == column.capacity() {
         column.reserve_exact(4);
+    }
+}
+
+/// One more entry in a column, if anything in it was asked for yet.
+fn open_up<T: Default>(column: &mut Vec<T>, place: usize) {
+    if column.len() >= place && !column.is_empty() {
+        make_room(column);
+        column.insert(place, T::default());
     }
 }
 

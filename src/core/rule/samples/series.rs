@@ -282,7 +282,7 @@ impl Series {
         to.unsigned(self.samples.len() as u64);
         for sample in self.samples.iter() {
             to.time(sample.time());
-            to.0.extend_from_slice(&sample.value().serialize());
+            to.decimal(sample.value());
         }
         to.option(self.coarse.as_ref(), |to, coarse| coarse.encode(to));
     }
@@ -291,7 +291,7 @@ impl Series {
         let mut series = Self { origin: from.time()?, ..Self::default() };
         for _ in 0..from.count()? {
             let time = from.time()?;
-            series.samples.push(Sample { time, value: Decimal::deserialize(from.bytes()?) }.into());
+            series.samples.push(Sample { time, value: from.decimal()? }.into());
         }
         series.coarse = from.option(Coarse::decode)?.map(Box::new);
         Ok(series)

@@ -1,7 +1,6 @@
 //! The stored form of this module's state: what the codec of the core lacks, and a version byte in front of every value.
 
 use compact_str::CompactString;
-use rust_decimal::Decimal;
 
 use crate::core::codec::{CorruptState, Reader, Writer};
 use crate::core::effect::Subject;
@@ -26,26 +25,6 @@ pub fn open(value: &[u8]) -> Result<Reader<'_>, CorruptState> {
 /// Reads a number that fits the type that it was written from.
 pub fn number<T: TryFrom<i64>>(reader: &mut Reader<'_>) -> Result<T, CorruptState> {
     T::try_from(reader.signed()?).map_err(|_| CorruptState)
-}
-
-pub fn write_decimal(writer: &mut Writer<'_>, value: Decimal) {
-    writer.0.extend_from_slice(&value.serialize());
-}
-
-pub fn read_decimal(reader: &mut Reader<'_>) -> Result<Decimal, CorruptState> {
-    reader.bytes().map(Decimal::deserialize)
-}
-
-pub fn write_bytes(writer: &mut Writer<'_>, bytes: &[u8]) {
-    writer.unsigned(bytes.len() as u64);
-    writer.0.extend_from_slice(bytes);
-}
-
-pub fn read_bytes<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], CorruptState> {
-    let length = reader.count()?;
-    let (bytes, rest) = reader.0.split_at_checked(length).ok_or(CorruptState)?;
-    reader.0 = rest;
-    Ok(bytes)
 }
 
 pub fn write_subject(writer: &mut Writer<'_>, subject: &Subject) {
@@ -89,11 +68,11 @@ mod tests {
         let subject = Subject(vec![("channel".into(), "支付宝".into()), ("region".into(), "".into())]);
         let mut writer = start(&mut buffer);
         write_subject(&mut writer, &subject);
-        write_bytes(&mut writer, &[0, 255]);
+        writer.slice(&[0, 255]);
         writer.signed(-1);
         let mut reader = open(&buffer).unwrap();
         assert_eq!(read_subject(&mut reader), Ok(subject));
-        assert_eq!(read_bytes(&mut reader), Ok(&[0, 255][..]));
+        assert_eq!(reader.slice(), Ok(&[0, 255][..]));
         assert_eq!(number::<u8>(&mut reader), Err(CorruptState), "-1 is no u8");
         assert_eq!(reader.end(), Ok(()));
     }
@@ -101,8 +80,8 @@ mod tests {
     #[test]
     fn damage_and_other_versions_are_refused() {
         let mut buffer = Vec::new();
-        write_bytes(&mut start(&mut buffer), b"abc");
-        assert_eq!(read_bytes(&mut open(&buffer[..3]).unwrap()), Err(CorruptState), "cut off");
+        start(&mut buffer).slice(b"abc");
+        assert_eq!(open(&buffer[..3]).unwrap().slice(), Err(CorruptState), "cut off");
         buffer[0] = VERSION + 1;
         assert!(open(&buffer).is_err());
         assert!(open(&[]).is_err());

@@ -3,7 +3,6 @@
 
 use rust_decimal::Decimal;
 
-use super::encoding::{read_decimal, write_decimal};
 use crate::core::codec::{CorruptState, Reader, Writer};
 use crate::core::event::Symbol;
 use crate::core::rule::samples::Agg;
@@ -164,15 +163,15 @@ impl Part {
 
     pub fn write(&self, writer: &mut Writer<'_>) {
         match self {
-            Self::Sum(value) | Self::Lowest(value) | Self::Highest(value) => write_decimal(writer, *value),
+            Self::Sum(value) | Self::Lowest(value) | Self::Highest(value) => writer.decimal(*value),
             Self::Squares(sum, squares) => {
-                write_decimal(writer, *sum);
-                write_decimal(writer, *squares);
+                writer.decimal(*sum);
+                writer.decimal(*squares);
             }
             Self::Values(Values::Few(values)) => {
                 writer.bool(false);
                 writer.unsigned(values.len() as u64);
-                values.iter().for_each(|value| write_decimal(writer, *value));
+                values.iter().for_each(|value| writer.decimal(*value));
             }
             Self::Values(Values::Many(bins)) => {
                 writer.bool(true);
@@ -185,14 +184,14 @@ impl Part {
     pub fn read(keeps: Keeps, reader: &mut Reader<'_>) -> Result<Option<Self>, CorruptState> {
         Ok(Some(match keeps {
             Keeps::Nothing => return Ok(None),
-            Keeps::Sum => Self::Sum(read_decimal(reader)?),
-            Keeps::Squares => Self::Squares(read_decimal(reader)?, read_decimal(reader)?),
-            Keeps::Lowest => Self::Lowest(read_decimal(reader)?),
-            Keeps::Highest => Self::Highest(read_decimal(reader)?),
+            Keeps::Sum => Self::Sum(reader.decimal()?),
+            Keeps::Squares => Self::Squares(reader.decimal()?, reader.decimal()?),
+            Keeps::Lowest => Self::Lowest(reader.decimal()?),
+            Keeps::Highest => Self::Highest(reader.decimal()?),
             Keeps::Values if reader.bool()? => Self::Values(Values::Many(Bins::decode(reader)?)),
             Keeps::Values => {
                 let values: Vec<Decimal> =
-                    (0..reader.count()?).map(|_| read_decimal(reader)).collect::<Result<_, _>>()?;
+                    (0..reader.count()?).map(|_| reader.decimal()).collect::<Result<_, _>>()?;
                 if values.len() > EXACT || !values.is_sorted() {
                     return Err(CorruptState);
                 }

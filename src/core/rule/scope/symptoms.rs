@@ -8,11 +8,10 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use compact_str::CompactString;
-use rust_decimal::Decimal;
 
-use super::encoding::{key, open, read_bytes, start, write_bytes};
-use crate::core::codec::{CorruptState, Reader, Sink};
-use crate::core::event::{Event, EventType, Facts, NumberField, Symbol, TextField};
+use super::encoding::{key, open, start};
+use crate::core::codec::{CorruptState, Sink};
+use crate::core::event::{Event, Facts, Symbol, TextSet};
 use crate::core::time::Time;
 
 /// More symptoms than this displace the oldest.
@@ -118,7 +117,7 @@ impl Symptoms {
             writer.signed(symptom.time.as_millis());
             writer.unsigned(symptom.subjects.len() as u64);
             symptom.subjects.iter().for_each(|subject| writer.symbol(*subject));
-            write_bytes(&mut writer, &symptom.packed);
+            writer.slice(&symptom.packed);
             symptom.saved = true;
             sink(&key(tag, symptom.number), Some(buffer));
         }
@@ -129,7 +128,7 @@ impl Symptoms {
         let mut reader = open(value)?;
         let time = Time::from_millis(reader.signed()?);
         let subjects = (0..reader.count()?).map(|_| reader.symbol()).collect::<Result<_, _>>()?;
-        let packed = read_bytes(&mut reader)?.to_vec();
+        let packed = reader.slice()?.to_vec();
         reader.end()?;
         unpack(&packed)?;
         self.next_number = self.next_number.max(number.saturating_add(1));
@@ -140,54 +139,20 @@ impl Symptoms {
 }
 
 fn pack(event: &Event<'_>, buffer: &mut Vec<u8>) {
-    let mut writer = start(buffer);
-    writer.unsigned(event.event_type as u64);
-    writer.signed(event.time.as_millis());
-    writer.text(event.text(TextField::AccountId).unwrap_or_default());
-    for number in [NumberField::Amount, NumberField::Quantity] {
-        match event.number(number) {
-            Some(number) => write_bytes(&mut writer, &number.serialize()),
-            None => write_bytes(&mut writer, &[]),
-        }
-    }
-    for (index, field) in (0..).zip(TextField::ALL) {
-        if matches!(field, TextField::Id | TextField::AccountId) {
-            continue;
-        }
-        if let Some(text) = event.text(field) {
-            writer.unsigned(index);
-            writer.text(text);
-        }
-    }
+    Facts::encode_some(event, TextSet::ALL, &mut start(buffer));
 }
 
 fn unpack(packed: &[u8]) -> Result<Facts, CorruptState> {
     let mut reader = open(packed)?;
-    let event_type =
-        usize::try_from(reader.unsigned()?).ok().and_then(|index| EventType::ALL.get(index).copied());
-    let time = Time::from_millis(reader.signed()?);
-    let account_id = CompactString::from(reader.text()?);
-    let (amount, quantity) = (unpack_number(&mut reader)?, unpack_number(&mut reader)?);
-    let mut texts = Vec::new();
-    while !reader.0.is_empty() {
-        let index = usize::try_from(reader.unsigned()?).map_err(|_| CorruptState)?;
-        let field = TextField::ALL.get(index).copied().ok_or(CorruptState)?;
-        texts.push((field, CompactString::from(reader.text()?)));
-    }
-    let event_type = event_type.ok_or(CorruptState)?;
-    Ok(Facts { event_type, time, account_id, texts: texts.into(), amount, quantity })
-}
-
-fn unpack_number(reader: &mut Reader<'_>) -> Result<Option<Decimal>, CorruptState> {
-    match read_bytes(reader)? {
-        [] => Ok(None),
-        bytes => bytes.try_into().map(|bytes| Some(Decimal::deserialize(bytes))).map_err(|_| CorruptState),
-    }
+    let facts = Facts::decode(&mut reader)?;
+    reader.end()?;
+    Ok(facts)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::event::{EventType, NumberField, TextField};
 
     const ALIPAY: Symbol = Symbol(11);
     const WECHAT: Symbol = Symbol(12);
