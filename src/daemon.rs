@@ -42,7 +42,7 @@ use crate::edge::geo::watch::Watch;
 use crate::edge::http::{self, Reload};
 use crate::edge::kafka::Probe;
 use crate::edge::log;
-use crate::edge::store::sqlite::{SqliteOptions, SqliteStore};
+use crate::edge::store::{Database, Options};
 use crate::settings::Settings;
 use build::{Channels, Shared};
 use effects::{EffectWriter, WAITING_BATCHES};
@@ -86,8 +86,7 @@ pub fn run(setup: Setup, options: RunOptions) -> anyhow::Result<()> {
     let result = runtime.block_on(async {
         let needs = Needs::find(&setup.settings).await?;
         let resend_unconfirmed = setup.settings.smtp.as_ref().is_some_and(|smtp| smtp.resend_unconfirmed);
-        let store =
-            SqliteStore::open(&setup.settings.store.path, SqliteOptions { resend_unconfirmed }).await?;
+        let store = Database::open(&setup.settings.store, Options { resend_unconfirmed }).await?;
         let result = serve(&setup, store.clone(), needs, options, recent).await;
         // What was handed in is written, and the next start finds the file free.
         if tokio::time::timeout(LAST_MOMENTS, store.finish()).await.is_err() {

@@ -16,6 +16,7 @@ mod strict;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -138,9 +139,17 @@ pub struct RuleSettings {
 
 /// Where tickets, the outbox and the audit trail are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoreSettings {
-    /// The file of the SQLite database.
-    pub path: PathBuf,
+pub enum StoreSettings {
+    /// A file.
+    Sqlite(PathBuf),
+}
+
+impl fmt::Display for StoreSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "{}", path.display()),
+        }
+    }
 }
 
 /// The local snapshot of the engine's state.

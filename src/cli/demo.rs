@@ -23,7 +23,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 
 use crate::core::time::{Span, Time};
-use crate::edge::store::sqlite::SqliteStore;
+use crate::edge::store::Database;
 use broker::Broker;
 use clock::PlatformClock;
 use daemon::Daemon;
@@ -203,7 +203,7 @@ impl Platform {
         screen.item(&opening, narrator::COLUMN, Tone::Quiet, "the evening begins; all is well")?;
         self.daemon.start_clock().await?;
         self.clock.start();
-        let store = SqliteStore::attach(&self.daemon.database)
+        let store = Database::attach(&self.daemon.database)
             .await
             .context("cannot read the demonstration's database")?;
         let mut narrator =

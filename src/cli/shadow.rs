@@ -16,7 +16,7 @@ use crate::core::rule::RuleState;
 use crate::core::time::{Span, Time};
 use crate::delivery::store::{ShadowRow, Store as _};
 use crate::edge::clock;
-use crate::edge::store::sqlite::SqliteStore;
+use crate::edge::store::Database;
 
 /// Show what the rules in the shadow would have done
 #[derive(Debug, Args)]
@@ -53,7 +53,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         .build()
         .context("cannot start the runtime")?;
     let found = runtime.block_on(async {
-        let store = SqliteStore::attach(&settings.store.path).await?;
+        let store = Database::attach(&settings.store).await?;
         anyhow::Ok(store.in_the_shadow(since).await?)
     })?;
     // Rules that have found nothing are worth a line as well; where the rules can't be read, the store still can.

@@ -16,7 +16,7 @@ use crate::core::rule::parse::parse_duration;
 use crate::core::time::{Span, Time};
 use crate::delivery::store::{ActionResult, Store, TicketDetail, TicketFilter};
 use crate::edge::clock;
-use crate::edge::store::sqlite::SqliteStore;
+use crate::edge::store::Database;
 use crate::settings::Settings;
 
 /// List, show, acknowledge and close tickets
@@ -175,13 +175,13 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 struct Desk {
     settings: Settings,
-    store: SqliteStore,
+    store: Database,
 }
 
 impl Desk {
     async fn open(common: &Common) -> anyhow::Result<Self> {
         let settings = setup::settings(common.config.as_deref())?;
-        let store = SqliteStore::attach(&settings.store.path).await?;
+        let store = Database::attach(&settings.store).await?;
         Ok(Self { settings, store })
     }
 
@@ -192,7 +192,7 @@ impl Desk {
         let mut found = self.store.ticket(beginning).await?;
         match (found.pop(), found.is_empty()) {
             (Some(detail), true) => Ok(detail),
-            (None, _) => bail!("there is no ticket {named:?} in {}", self.settings.store.path.display()),
+            (None, _) => bail!("there is no ticket {named:?} in {}", self.settings.store),
             (Some(_), false) => bail!("more than one ticket begins with {named:?}; give more of its id"),
         }
     }

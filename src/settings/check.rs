@@ -268,7 +268,7 @@ impl Check<'_> {
         let path = url.strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path));
         match path {
             Some(path) if !path.is_empty() && !path.contains('?') => {
-                Some(StoreSettings { path: PathBuf::from(path) })
+                Some(StoreSettings::Sqlite(PathBuf::from(path)))
             }
             _ => {
                 // The value may hold a password, so it is not repeated.

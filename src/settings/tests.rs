@@ -64,7 +64,7 @@ fn an_empty_file_gives_the_defaults() {
     assert_eq!(settings.kafka.brokers, ["127.0.0.1:9092"]);
     assert_eq!(settings.topics.orders.as_deref(), Some("orders"));
     assert_eq!(settings.topics.catalog, None);
-    assert_eq!(settings.store.path, PathBuf::from("forewarn.db"));
+    assert_eq!(settings.store, StoreSettings::Sqlite(PathBuf::from("forewarn.db")));
     assert_eq!(settings.notices.max_age, Some(Span::from_mins(360)));
     assert_eq!(settings.http.listen.map(|address| address.port()), Some(9290));
     assert!(settings.smtp.is_none() && settings.customers.is_none());

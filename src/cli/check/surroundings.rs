@@ -9,8 +9,10 @@ use crate::delivery::render::Templates;
 use crate::edge::customers::CustomerFile;
 use crate::edge::geo::Locations;
 use crate::edge::kafka::{Cluster, ConnectError, Probe};
-use crate::edge::store::sqlite::{OpenError, SqliteStore};
-use crate::settings::{CustomerSettings, KafkaSettings, Settings, SmtpSettings, TopicSettings};
+use crate::edge::store::{Database, OpenError};
+use crate::settings::{
+    CustomerSettings, KafkaSettings, Settings, SmtpSettings, StoreSettings, TopicSettings,
+};
 
 /// The templates, or what is wrong with them, one line each.
 pub(super) fn templates(settings: &Settings) -> Result<Templates, Vec<String>> {
@@ -40,7 +42,7 @@ pub(super) fn neighbours(settings: &Settings) -> anyhow::Result<(Vec<String>, Ve
     };
     let problems = [
         customers(settings.customers.as_ref()),
-        runtime.block_on(database(&settings.store.path)),
+        runtime.block_on(database(&settings.store)),
         broker,
         runtime.block_on(mail(settings.smtp.as_ref())),
     ];
@@ -48,9 +50,10 @@ pub(super) fn neighbours(settings: &Settings) -> anyhow::Result<(Vec<String>, Ve
 }
 
 /// The daemon makes the database and brings an older one up to date; what it can't do is told here.
-async fn database(path: &Path) -> Result<(), String> {
+async fn database(settings: &StoreSettings) -> Result<(), String> {
+    let StoreSettings::Sqlite(path) = settings;
     if path.exists() {
-        return match SqliteStore::attach(path).await {
+        return match Database::attach(settings).await {
             Ok(store) => {
                 store.finish().await;
                 Ok(())

@@ -12,6 +12,7 @@ use tokio::process::{Child, ChildStdin, Command};
 
 use crate::core::time::Time;
 use crate::daemon::RunOptions;
+use crate::settings::StoreSettings;
 use crate::sim::customers::Customer;
 
 use super::clock::PlatformClock;
@@ -78,7 +79,7 @@ pub(super) struct Daemon {
     /// The child ends when this closes. It is kept apart from the child, since waiting for a child closes its input.
     lifeline: Option<ChildStdin>,
     log: PathBuf,
-    pub(super) database: PathBuf,
+    pub(super) database: StoreSettings,
     pub(super) metrics: SocketAddr,
 }
 
@@ -110,7 +111,13 @@ impl Daemon {
             .spawn()
             .context("cannot start the daemon")?;
         let lifeline = child.stdin.take();
-        let mut daemon = Self { child, lifeline, log, database: folder.join("forewarn.db"), metrics };
+        let mut daemon = Self {
+            child,
+            lifeline,
+            log,
+            database: StoreSettings::Sqlite(folder.join("forewarn.db")),
+            metrics,
+        };
         daemon.wait_until_ready().await?;
         Ok(daemon)
     }

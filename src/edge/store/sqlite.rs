@@ -3,35 +3,24 @@
 //! Everything that writes runs on the writer's own task inside `BEGIN IMMEDIATE`, so a caller that stops waiting
 //! never leaves a transaction half done, and reading before writing never fails for having read.
 
-mod apply;
-mod known;
-mod life;
-mod outbox;
-mod proposals;
-mod rows;
-mod shadow;
-mod tickets;
-
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::Pin;
 use std::time::Duration;
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::query::Query;
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+    Sqlite, SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteRow, SqliteSynchronous,
 };
-use sqlx::{ConnectOptions, Connection, SqlSafeStr, SqliteConnection};
+use sqlx::{ConnectOptions, Connection as _, Row as _, SqlSafeStr, SqliteConnection};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::core::effect::IncidentId;
-use crate::core::time::Time;
-use crate::delivery::notice::NoticeId;
-use crate::delivery::store::{
-    ActionResult, Applied, Attempt, HandOver, KnownNotice, OutboxStore, Outgoing, Planned, ShadowRow, Store,
-    StoreError, StoreFigures, StoredIncident, TicketDetail, TicketFilter, TicketRow,
-};
-use crate::edge::store::lock::{Lock, LockError};
+use crate::delivery::store::StoreError;
+use crate::edge::store::OpenError;
+use crate::edge::store::lock::Lock;
+use crate::edge::store::sql::{Columns, Connection, Result, Row, Transaction, Value, Work};
 
 /// How long a statement waits for another process (the command line) to finish writing.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -41,7 +30,6 @@ const QUEUE: usize = 64;
 
 const READERS: u32 = 4;
 
-type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, sqlx::Error>> + Send + 'c>>;
 type Job =
     Box<dyn for<'c> FnOnce(&'c mut SqliteConnection) -> Pin<Box<dyn Future<Output = ()> + Send + 'c>> + Send>;
 
@@ -53,38 +41,24 @@ enum Message {
 
 /// A SQLite database file.
 #[derive(Clone, Debug)]
-pub struct SqliteStore {
+pub struct SqliteFile {
     jobs: mpsc::Sender<Message>,
     /// Closed when the writer has ended and the lock is released.
     writer: watch::Receiver<()>,
     readers: SqlitePool,
-    options: SqliteOptions,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SqliteOptions {
-    /// A message that was handed over without an answer is sent again (at least once) instead of being kept as
-    /// `unknown` (at most once).
-    pub resend_unconfirmed: bool,
-}
-
-/// Why a database can't be used.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    #[error(transparent)]
-    Locked(#[from] LockError),
-    #[error("there is no database {} (store.url): the daemon makes it when it first runs", .0.display())]
-    Missing(PathBuf),
-    #[error("cannot open the database {}: {error}", path.display())]
-    Failed { path: PathBuf, error: sqlx::Error },
-    #[error("cannot bring the database {} to this version: {error}", path.display())]
-    Migration { path: PathBuf, error: sqlx::migrate::MigrateError },
-    #[error(
-        "the database {} has schema {found}, this forewarn needs {needed}: use the version that the daemon runs",
-        path.display()
-    )]
-    OtherVersion { path: PathBuf, found: i64, needed: i64 },
-}
+/// Nobody else claims meanwhile.
+const CLAIM: &str = "
+    UPDATE notices SET state = 'sending', attempts = attempts + 1, lease_until = $3, handed_at = NULL
+    WHERE seq IN (
+        SELECT n.seq FROM notices n WHERE n.state = 'pending' AND n.next_at <= $1
+           AND (n.stage NOT IN ('recovered', 'corrected')
+                OR EXISTS (SELECT 1 FROM notices o WHERE o.incident = n.incident AND o.account = n.account
+                           AND o.stage = 'opened' AND o.state IN ('sent', 'unknown')))
+        ORDER BY n.next_at, n.seq LIMIT $2)
+    RETURNING seq, id, incident, account, stage, rule, subject, template, recipient, via, locale, facts,
+              decided_at, attempts";
 
 fn migrations() -> Vec<Migration> {
     let texts = [
@@ -97,25 +71,26 @@ fn migrations() -> Vec<Migration> {
     (1..).zip(texts).map(migration).collect()
 }
 
-impl SqliteStore {
-    /// Opens the database for the daemon: makes it if need be, brings it to this version, and keeps others out.
-    pub async fn open(path: &Path, options: SqliteOptions) -> Result<Self, OpenError> {
+impl SqliteFile {
+    /// Opens the file for the daemon: makes it if need be, brings it to this version, and keeps others out.
+    pub async fn open(path: &Path) -> std::result::Result<Self, OpenError> {
         let lock = Lock::take(path)?;
-        let failed = |error| OpenError::Failed { path: path.to_owned(), error };
-        let mut writer = connect_options(path).create_if_missing(true).connect().await.map_err(failed)?;
+        let database = path.display().to_string();
+        let mut writer = match connect_options(path).create_if_missing(true).connect().await {
+            Ok(writer) => writer,
+            Err(error) => return Err(OpenError::Failed { database, error }),
+        };
         let migrated = Migrator::with_migrations(migrations()).run(&mut writer).await;
-        migrated.map_err(|error| OpenError::Migration { path: path.to_owned(), error })?;
-        let store = Self::start(path, writer, Some(lock), options);
-        store.recover().await.map_err(|error| failed(sqlx::Error::Protocol(error.to_string())))?;
-        Ok(store)
+        migrated.map_err(|error| OpenError::Migration { database, error })?;
+        Ok(Self::start(path, writer, Some(lock)))
     }
 
-    /// Opens the database beside a running daemon, for the command line.
-    pub async fn attach(path: &Path) -> Result<Self, OpenError> {
+    /// Opens the file beside a running daemon, for the command line.
+    pub async fn attach(path: &Path) -> std::result::Result<Self, OpenError> {
         if !path.exists() {
             return Err(OpenError::Missing(path.to_owned()));
         }
-        let failed = |error| OpenError::Failed { path: path.to_owned(), error };
+        let failed = |error| OpenError::Failed { database: path.display().to_string(), error };
         let mut writer = connect_options(path).connect().await.map_err(failed)?;
         let needed = migrations().iter().map(|migration| migration.version).max().unwrap_or(0);
         let version = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success");
@@ -125,12 +100,12 @@ impl SqliteStore {
             Err(error) => return Err(failed(error)),
         };
         if found != needed {
-            return Err(OpenError::OtherVersion { path: path.to_owned(), found, needed });
+            return Err(OpenError::OtherVersion { database: path.display().to_string(), found, needed });
         }
-        Ok(Self::start(path, writer, None, SqliteOptions::default()))
+        Ok(Self::start(path, writer, None))
     }
 
-    fn start(path: &Path, writer: SqliteConnection, lock: Option<Lock>, options: SqliteOptions) -> Self {
+    fn start(path: &Path, writer: SqliteConnection, lock: Option<Lock>) -> Self {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let (running, ended) = watch::channel(());
         tokio::spawn(async move {
@@ -141,7 +116,7 @@ impl SqliteStore {
             .max_connections(READERS)
             .acquire_timeout(BUSY_TIMEOUT)
             .connect_lazy_with(connect_options(path).pragma("query_only", "ON"));
-        Self { jobs, writer: ended, readers, options }
+        Self { jobs, writer: ended, readers }
     }
 
     /// Waits until everything handed in is written, then lets the file go, whoever else still holds this store.
@@ -153,12 +128,17 @@ impl SqliteStore {
         }
     }
 
-    /// Runs `work` in one transaction on the writer's task and waits for its outcome.
-    async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut SqliteConnection) -> Work<'c, T> + Send + 'static,
-    {
+    /// Reads beside the writer.
+    pub async fn read<T>(&self, work: impl Transaction<T>) -> std::result::Result<T, StoreError> {
+        let mut reader = self.readers.acquire().await.map_err(classify)?;
+        work(&mut *reader).await.map_err(classify)
+    }
+
+    /// Runs `work` in one transaction on the writer's task and waits for its outcome. It runs alone.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        work: impl Transaction<T>,
+    ) -> std::result::Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
             Box::pin(async move {
@@ -194,12 +174,9 @@ async fn write(mut connection: SqliteConnection, mut queue: mpsc::Receiver<Messa
     drop(lock);
 }
 
-async fn in_transaction<T, F>(connection: &mut SqliteConnection, work: F) -> Result<T, sqlx::Error>
-where
-    F: for<'c> FnOnce(&'c mut SqliteConnection) -> Work<'c, T>,
-{
+async fn in_transaction<T>(connection: &mut SqliteConnection, work: impl Transaction<T>) -> Result<T> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    match work(&mut transaction).await {
+    match work(&mut *transaction).await {
         Ok(value) => transaction.commit().await.map(|()| value),
         Err(error) => {
             transaction.rollback().await?;
@@ -226,112 +203,47 @@ fn classify(error: sqlx::Error) -> StoreError {
     }
 }
 
-impl OutboxStore for SqliteStore {
-    async fn claim_due(&self, now: Time, limit: u32, lease: Duration) -> Result<Vec<Outgoing>, StoreError> {
-        if !outbox::any_due(&self.readers, now).await.map_err(classify)? {
-            return Ok(Vec::new());
-        }
-        let resend = self.options.resend_unconfirmed;
-        let lease_until =
-            now.as_millis().saturating_add(i64::try_from(lease.as_millis()).unwrap_or(i64::MAX));
-        self.write(move |connection| {
-            Box::pin(async move {
-                outbox::recover(connection, Some(now), resend).await?;
-                outbox::claim(connection, now, limit, lease_until).await
-            })
+impl Connection for SqliteConnection {
+    fn execute<'c>(&'c mut self, sql: &'static str, values: &'c [Value<'c>]) -> Work<'c, u64> {
+        Box::pin(async move { Ok(query(sql, values).execute(self).await?.rows_affected()) })
+    }
+
+    fn fetch<'c>(&'c mut self, sql: &'static str, values: &'c [Value<'c>]) -> Work<'c, Vec<Row>> {
+        Box::pin(async move {
+            let rows = query(sql, values).fetch_all(self).await?;
+            Ok(rows.into_iter().map(Row::new).collect())
         })
-        .await
     }
 
-    async fn hand_over(&self, id: NoticeId, attempt: u32, now: Time) -> Result<HandOver, StoreError> {
-        self.write(move |connection| Box::pin(outbox::hand_over(connection, id, attempt, now))).await
-    }
-
-    async fn complete(&self, id: NoticeId, attempt: u32, result: Attempt) -> Result<bool, StoreError> {
-        self.write(move |connection| Box::pin(outbox::complete(connection, id, attempt, result))).await
+    fn claim_statement(&self) -> &'static str {
+        CLAIM
     }
 }
 
-impl Store for SqliteStore {
-    async fn apply(&self, batch: &[Planned]) -> Result<Applied, StoreError> {
-        let rows = rows::encode(batch);
-        self.write(move |connection| Box::pin(apply::batch(connection, rows))).await
-    }
-
-    async fn known_incidents(&self, ended_after: Time) -> Result<Vec<StoredIncident>, StoreError> {
-        known::incidents(&self.readers, ended_after).await.map_err(classify)
-    }
-
-    async fn end_without_rule(&self, incidents: &[IncidentId], at: Time) -> Result<u64, StoreError> {
-        let incidents = incidents.to_vec();
-        self.write(move |connection| {
-            Box::pin(async move { tickets::end_without_rule(connection, &incidents, at).await })
-        })
-        .await
-    }
-
-    async fn known_notices(&self, ended_after: Time) -> Result<Vec<KnownNotice>, StoreError> {
-        known::notices(&self.readers, ended_after).await.map_err(classify)
-    }
-
-    async fn release_held(
-        &self,
-        incident: Option<IncidentId>,
-        actor: &str,
-        at: Time,
-    ) -> Result<u64, StoreError> {
-        let actor = actor.to_owned();
-        self.write(move |connection| {
-            Box::pin(async move { outbox::release_held(connection, incident, &actor, at).await })
-        })
-        .await
-    }
-
-    async fn tickets(&self, filter: &TicketFilter) -> Result<Vec<TicketRow>, StoreError> {
-        tickets::list(&self.readers, filter).await.map_err(classify)
-    }
-
-    async fn in_the_shadow(&self, since: Time) -> Result<Vec<ShadowRow>, StoreError> {
-        shadow::since(&self.readers, since).await.map_err(classify)
-    }
-
-    async fn ticket(&self, id: &str) -> Result<Vec<TicketDetail>, StoreError> {
-        tickets::show(&self.readers, id).await.map_err(classify)
-    }
-
-    async fn acknowledge(&self, id: IncidentId, actor: &str, at: Time) -> Result<ActionResult, StoreError> {
-        let actor = actor.to_owned();
-        self.write(move |connection| {
-            Box::pin(async move { tickets::acknowledge(connection, id, &actor, at).await })
-        })
-        .await
-    }
-
-    async fn close(
-        &self,
-        id: IncidentId,
-        actor: &str,
-        at: Time,
-        note: Option<&str>,
-    ) -> Result<ActionResult, StoreError> {
-        let (actor, note) = (actor.to_owned(), note.map(str::to_owned));
-        self.write(move |connection| {
-            Box::pin(async move { tickets::close(connection, id, &actor, at, note.as_deref()).await })
-        })
-        .await
-    }
-
-    async fn figures(&self) -> Result<StoreFigures, StoreError> {
-        outbox::figures(&self.readers).await.map_err(classify)
-    }
+fn query(sql: &'static str, values: &[Value<'_>]) -> Query<'static, Sqlite, SqliteArguments> {
+    values.iter().fold(sqlx::query(sql), |query, value| match *value {
+        Value::Int(value) => query.bind(value),
+        Value::Real(value) => query.bind(value),
+        Value::Text(value) => query.bind(value.map(str::to_owned)),
+        Value::Flag(value) => query.bind(value),
+    })
 }
 
-impl SqliteStore {
-    /// Takes back what a daemon that died had claimed: the lock says that it is gone.
-    async fn recover(&self) -> Result<(), StoreError> {
-        let resend = self.options.resend_unconfirmed;
-        self.write(move |connection| Box::pin(async move { outbox::recover(connection, None, resend).await }))
-            .await
+impl Columns for SqliteRow {
+    fn int(&self, column: &str) -> Result<Option<i64>> {
+        self.try_get(column)
+    }
+
+    fn real(&self, column: &str) -> Result<Option<f64>> {
+        self.try_get(column)
+    }
+
+    fn text(&self, column: &str) -> Result<Option<String>> {
+        self.try_get(column)
+    }
+
+    fn flag(&self, column: &str) -> Result<Option<bool>> {
+        self.try_get(column)
     }
 }
 

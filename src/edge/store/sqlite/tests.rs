@@ -1,8 +1,16 @@
 //! The contract of stores on SQLite, and what only a file in the hands of several processes can go through.
 
+use std::future::Future;
+use std::path::PathBuf;
+use std::time::Duration;
+
 use super::*;
+use crate::core::effect::IncidentId;
 use crate::delivery::samples::{at, opened};
-use crate::edge::store::contract;
+use crate::delivery::store::{ActionResult, Attempt, HandOver, OutboxStore as _, Planned, Store as _};
+use crate::edge::store::sql::{apply, outbox, rows};
+use crate::edge::store::{Database, Options, contract};
+use crate::settings::StoreSettings;
 
 struct Folder(tempfile::TempDir);
 
@@ -15,8 +23,12 @@ impl Folder {
         self.0.path().join("forewarn.db")
     }
 
-    async fn open(&self) -> SqliteStore {
-        SqliteStore::open(&self.file(), SqliteOptions::default()).await.expect("opened")
+    fn settings(&self) -> StoreSettings {
+        StoreSettings::Sqlite(self.file())
+    }
+
+    async fn open(&self) -> Database {
+        Database::open(&self.settings(), Options::default()).await.expect("opened")
     }
 }
 
@@ -85,14 +97,14 @@ fn planned(effect: crate::core::effect::Effect) -> Vec<Planned> {
 fn a_second_daemon_on_the_same_file_is_refused_and_the_command_line_is_not() {
     run(async {
         let folder = Folder::new();
-        let missing = SqliteStore::attach(&folder.file()).await.expect_err("nothing there").to_string();
+        let missing = Database::attach(&folder.settings()).await.expect_err("nothing there").to_string();
         assert!(missing.starts_with("there is no database"), "{missing}");
         let daemon = folder.open().await;
-        let refused = SqliteStore::open(&folder.file(), SqliteOptions::default()).await.expect_err("locked");
+        let refused = Database::open(&folder.settings(), Options::default()).await.expect_err("locked");
         let text = refused.to_string();
         assert!(text.starts_with("another forewarn uses the database"), "{text}");
         daemon.apply(&planned(opened(1))).await.expect("written");
-        let command = SqliteStore::attach(&folder.file()).await.expect("attached");
+        let command = Database::attach(&folder.settings()).await.expect("attached");
         let acknowledged = command.acknowledge(IncidentId(1), "li", at(9)).await.expect("written");
         assert_eq!(acknowledged, ActionResult::Done);
         assert_eq!(daemon.ticket("00").await.expect("read")[0].ticket.state, "acknowledged");
@@ -105,9 +117,9 @@ fn a_second_daemon_on_the_same_file_is_refused_and_the_command_line_is_not() {
 fn a_restart_keeps_everything_and_takes_back_what_the_dead_had_claimed() {
     run(async {
         let folder = Folder::new();
-        let file = folder.file();
+        let database = folder.settings();
         for (resend, expected) in [(false, "unknown"), (true, "pending")] {
-            let store = SqliteStore::open(&file, SqliteOptions::default()).await.expect("opened");
+            let store = Database::open(&database, Options::default()).await.expect("opened");
             let incident = if resend { 2 } else { 1 };
             let mut effects = vec![
                 opened(incident),
@@ -130,8 +142,8 @@ fn a_restart_keeps_everything_and_takes_back_what_the_dead_had_claimed() {
             assert_eq!(staff.attempt, 1);
             // As after a kill: nothing is completed, the lock is gone.
             store.finish().await;
-            let options = SqliteOptions { resend_unconfirmed: resend };
-            let store = SqliteStore::open(&file, options).await.expect("opened");
+            let options = Options { resend_unconfirmed: resend };
+            let store = Database::open(&database, options).await.expect("opened");
             let id = IncidentId(incident).to_string();
             let notices = store.ticket(&id).await.expect("read").remove(0).notices;
             let states: Vec<_> = notices.iter().map(|notice| notice.state.as_str()).collect();
@@ -152,10 +164,10 @@ fn a_restart_keeps_everything_and_takes_back_what_the_dead_had_claimed() {
 fn a_database_that_another_process_holds_is_to_be_tried_again_and_a_damaged_one_is_not() {
     run(async {
         let folder = Folder::new();
-        let store = folder.open().await;
+        let store = SqliteFile::open(&folder.file()).await.expect("opened");
         let mut other = connect_options(&folder.file()).connect().await.expect("connected");
         sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.expect("begun");
-        fn nothing(_: &mut SqliteConnection) -> Work<'_, ()> {
+        fn nothing<'c>(_: &'c mut (dyn Connection + 'c)) -> Work<'c, ()> {
             Box::pin(async { Ok(()) })
         }
         // The wait is shortened for the test; what is written waits in the caller, nothing is lost.
@@ -171,7 +183,8 @@ fn a_database_that_another_process_holds_is_to_be_tried_again_and_a_damaged_one_
         sqlx::query("ROLLBACK").execute(&mut other).await.expect("ended");
         store.write(nothing).await.expect("free again");
         sqlx::query("DROP TABLE notices").execute(&mut other).await.expect("dropped");
-        let broken = store.figures().await.expect_err("no such table");
+        let broken =
+            store.read(|connection| Box::pin(outbox::figures(connection))).await.expect_err("no such table");
         assert!(matches!(broken, StoreError::GiveUp(_)), "{broken}");
     });
 }
@@ -196,14 +209,16 @@ fn a_caller_that_stops_waiting_leaves_no_transaction_behind() {
 fn a_failed_batch_writes_nothing_of_itself() {
     run(async {
         let folder = Folder::new();
-        let store = folder.open().await;
-        fn work(connection: &mut SqliteConnection) -> Work<'_, ()> {
+        let store = SqliteFile::open(&folder.file()).await.expect("opened");
+        fn work<'c>(connection: &'c mut (dyn Connection + 'c)) -> Work<'c, ()> {
             Box::pin(async move {
-                apply::batch(connection, rows::encode(&planned(opened(1)))).await?;
+                apply::batch(connection, &rows::encode(&planned(opened(1)))).await?;
                 Err(sqlx::Error::Protocol("on purpose".to_owned()))
             })
         }
         store.write(work).await.expect_err("fails");
+        store.finish().await;
+        let store = folder.open().await;
         assert_eq!(store.figures().await.expect("read").open_incidents, 0);
         store.apply(&planned(opened(1))).await.expect("written");
     });
@@ -219,9 +234,9 @@ fn another_version_of_the_schema_is_refused() {
             .execute(&mut other)
             .await
             .expect("changed");
-        let attached = SqliteStore::attach(&folder.file()).await.expect_err("another schema").to_string();
+        let attached = Database::attach(&folder.settings()).await.expect_err("another schema").to_string();
         assert!(attached.contains("has schema 7, this forewarn needs 2"), "{attached}");
-        let opened = SqliteStore::open(&folder.file(), SqliteOptions::default()).await;
+        let opened = Database::open(&folder.settings(), Options::default()).await;
         assert!(matches!(opened, Err(OpenError::Migration { .. })));
     });
 }

@@ -5,7 +5,7 @@ use crate::core::time::Time;
 use crate::delivery::notice::{Decision, HoldReason, Notice, StaffMail};
 use crate::delivery::store::Planned;
 use crate::edge::store::encode;
-use crate::edge::store::sqlite::proposals::{self, NewProposal};
+use crate::edge::store::sql::proposals::{self, NewProposal};
 
 /// What one effect writes.
 pub enum Row {
