@@ -11,6 +11,7 @@ mod layers;
 mod raw;
 mod secret;
 mod show;
+mod store;
 mod strict;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ pub use error::{Problem, SettingsError};
 pub use layers::{Layers, Sources};
 pub use secrecy::{ExposeSecret, SecretString};
 pub use secret::OptionValue;
+pub use store::PostgresSettings;
 
 /// The whole configuration with comments, every key at its default or, where it has none, as an example.
 pub const EXAMPLE: &str = include_str!("settings/example.toml");
@@ -138,16 +140,19 @@ pub struct RuleSettings {
 }
 
 /// Where tickets, the outbox and the audit trail are kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum StoreSettings {
     /// A file.
     Sqlite(PathBuf),
+    /// A database on a server.
+    Postgres(PostgresSettings),
 }
 
 impl fmt::Display for StoreSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite(path) => write!(f, "{}", path.display()),
+            Self::Postgres(settings) => f.write_str(&settings.name),
         }
     }
 }

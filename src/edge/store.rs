@@ -3,6 +3,7 @@
 mod database;
 mod encode;
 mod lock;
+mod postgres;
 mod sql;
 mod sqlite;
 
@@ -20,6 +21,12 @@ pub enum OpenError {
     Locked(#[from] LockError),
     #[error("there is no database {} (store.url): the daemon makes it when it first runs", .0.display())]
     Missing(PathBuf),
+    #[error(
+        "there are no tables of forewarn in the database {database}: the daemon makes them when it first runs"
+    )]
+    Empty { database: String },
+    #[error("cannot use the database {database}: {problem}")]
+    Unusable { database: String, problem: String },
     #[error("cannot open the database {database}: {error}")]
     Failed { database: String, error: sqlx::Error },
     #[error("cannot bring the database {database} to this version: {error}")]

@@ -15,8 +15,8 @@ use super::layers::Layers;
 use super::raw::{RawKafka, RawLocale, RawLogFormat, RawMode, RawNotices, RawSmtp, RawTls, Written};
 use super::secret::{OptionValue, SECRET_OPTIONS};
 use super::{
-    CustomerSettings, KafkaSettings, LogFormat, LogSettings, NoticeSettings, RuleSettings, SecretString,
-    Settings, SettingsError, SmtpLogin, SmtpSettings, Start, StateSettings, StoreSettings, Tls,
+    CustomerSettings, KafkaSettings, LogFormat, LogSettings, NoticeSettings, PostgresSettings, RuleSettings,
+    SecretString, Settings, SettingsError, SmtpLogin, SmtpSettings, Start, StateSettings, StoreSettings, Tls,
     TopicSettings,
 };
 use crate::core::calendar::Calendars;
@@ -258,12 +258,15 @@ impl Check<'_> {
             (None, None) => "sqlite:forewarn.db".to_owned(),
         };
         let key = if raw.url_file.is_some() { "store.url_file" } else { "store.url" };
+        // The value may hold a password, so it is not repeated.
         if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-            self.wrong(
-                key,
-                "names a PostgreSQL database, which this version can't use; expected \"sqlite:FILE\"",
-            );
-            return None;
+            return match PostgresSettings::parse(url) {
+                Ok(settings) => Some(StoreSettings::Postgres(settings)),
+                Err(problem) => {
+                    self.wrong(key, problem);
+                    None
+                }
+            };
         }
         let path = url.strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path));
         match path {
@@ -271,8 +274,9 @@ impl Check<'_> {
                 Some(StoreSettings::Sqlite(PathBuf::from(path)))
             }
             _ => {
-                // The value may hold a password, so it is not repeated.
-                self.wrong(key, "is no address of a database; expected \"sqlite:FILE\", without parameters");
+                let expected =
+                    "expected \"sqlite:FILE\", without parameters, or \"postgres://USER@HOST/DATABASE\"";
+                self.wrong(key, format!("is no address of a database; {expected}"));
                 None
             }
         }

@@ -64,7 +64,7 @@ fn an_empty_file_gives_the_defaults() {
     assert_eq!(settings.kafka.brokers, ["127.0.0.1:9092"]);
     assert_eq!(settings.topics.orders.as_deref(), Some("orders"));
     assert_eq!(settings.topics.catalog, None);
-    assert_eq!(settings.store, StoreSettings::Sqlite(PathBuf::from("forewarn.db")));
+    assert_eq!(settings.store.to_string(), "forewarn.db");
     assert_eq!(settings.notices.max_age, Some(Span::from_mins(360)));
     assert_eq!(settings.http.listen.map(|address| address.port()), Some(9290));
     assert!(settings.smtp.is_none() && settings.customers.is_none());
@@ -211,9 +211,13 @@ fn each_mistake_is_told_with_its_place_its_key_and_what_was_expected() {
              \"6h\" or \"7d\"",
         ),
         (
-            "[store]\nurl = \"postgres://user:secret@db/x\"",
-            "forewarn.toml:2: store.url: names a PostgreSQL database, which this version can't use; expected \
-             \"sqlite:FILE\"",
+            "[store]\nurl = \"postgres://user:secret@db\"",
+            "forewarn.toml:2: store.url: names no database; expected \"postgres://USER@HOST/DATABASE\"",
+        ),
+        (
+            "[store]\nurl = \"mysql://user:secret@db/x\"",
+            "forewarn.toml:2: store.url: is no address of a database; expected \"sqlite:FILE\", without parameters, \
+             or \"postgres://USER@HOST/DATABASE\"",
         ),
         (
             "[smtp]\nhost = \"a\"",

@@ -49,19 +49,21 @@ pub(super) fn neighbours(settings: &Settings) -> anyhow::Result<(Vec<String>, Ve
     Ok((problems.into_iter().filter_map(Result::err).collect(), kept))
 }
 
-/// The daemon makes the database and brings an older one up to date; what it can't do is told here.
+/// The daemon makes the database or its tables, and brings older ones up to date; what it can't do is told here.
 async fn database(settings: &StoreSettings) -> Result<(), String> {
-    let StoreSettings::Sqlite(path) = settings;
-    if path.exists() {
-        return match Database::attach(settings).await {
-            Ok(store) => {
-                store.finish().await;
-                Ok(())
-            }
-            Err(OpenError::OtherVersion { found, needed, .. }) if found < needed => Ok(()),
-            Err(error) => Err(error.to_string()),
-        };
+    match Database::attach(settings).await {
+        Ok(store) => {
+            store.finish().await;
+            Ok(())
+        }
+        Err(OpenError::OtherVersion { found, needed, .. }) if found < needed => Ok(()),
+        Err(OpenError::Empty { .. }) => Ok(()),
+        Err(OpenError::Missing(path)) => folder_of(&path),
+        Err(error) => Err(error.to_string()),
     }
+}
+
+fn folder_of(path: &Path) -> Result<(), String> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if folder.is_dir() {
         Ok(())

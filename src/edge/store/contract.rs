@@ -1,5 +1,6 @@
 //! What every store must do, whatever database it is. Each check is given a store that is new and empty.
 
+#[path = "contract/proposals.rs"] // also where another crate includes this file
 pub mod proposals;
 
 use std::time::Duration;

@@ -11,7 +11,8 @@ use crate::delivery::store::{
     StoreError, StoreFigures, StoredIncident, TicketDetail, TicketFilter, TicketRow,
 };
 use crate::edge::store::OpenError;
-use crate::edge::store::sql::{Transaction, apply, known, outbox, rows, shadow, tickets};
+use crate::edge::store::postgres::PostgresServer;
+use crate::edge::store::sql::{Kind, Transaction, apply, known, outbox, rows, shadow, tickets};
 use crate::edge::store::sqlite::SqliteFile;
 use crate::settings::StoreSettings;
 
@@ -32,25 +33,31 @@ pub struct Options {
 #[derive(Clone, Debug)]
 enum Backend {
     Sqlite(SqliteFile),
+    Postgres(PostgresServer),
 }
 
 impl Database {
     /// Opens the database for the daemon: makes its tables if need be, and brings them to this version. A file is kept
-    /// from other daemons.
+    /// from other daemons; a server has several of them.
     pub async fn open(settings: &StoreSettings, options: Options) -> Result<Self, OpenError> {
-        let backend = match settings {
-            StoreSettings::Sqlite(path) => Backend::Sqlite(SqliteFile::open(path).await?),
-        };
-        let store = Self { backend, options };
-        // Nobody else can be alive, whatever the leases say.
-        store.recover().await.map_err(OpenError::NotRead)?;
-        Ok(store)
+        match settings {
+            StoreSettings::Sqlite(path) => {
+                let store = Self { backend: Backend::Sqlite(SqliteFile::open(path).await?), options };
+                // Nobody else can be alive, whatever the leases say.
+                store.recover().await.map_err(OpenError::NotRead)?;
+                Ok(store)
+            }
+            StoreSettings::Postgres(settings) => {
+                Ok(Self { backend: Backend::Postgres(PostgresServer::open(settings).await?), options })
+            }
+        }
     }
 
     /// Opens the database beside a running daemon, for the command line.
     pub async fn attach(settings: &StoreSettings) -> Result<Self, OpenError> {
         let backend = match settings {
             StoreSettings::Sqlite(path) => Backend::Sqlite(SqliteFile::attach(path).await?),
+            StoreSettings::Postgres(settings) => Backend::Postgres(PostgresServer::attach(settings).await?),
         };
         Ok(Self { backend, options: Options::default() })
     }
@@ -58,19 +65,30 @@ impl Database {
     /// Waits until everything handed in is written, then lets the database go, whoever else still holds this store.
     pub async fn finish(self) {
         match self.backend {
-            Backend::Sqlite(sqlite) => sqlite.finish().await,
+            Backend::Sqlite(file) => file.finish().await,
+            Backend::Postgres(server) => server.finish().await,
         }
     }
 
     async fn write<T: Send + 'static>(&self, work: impl Transaction<T>) -> Result<T, StoreError> {
         match &self.backend {
-            Backend::Sqlite(sqlite) => sqlite.write(work).await,
+            Backend::Sqlite(file) => file.write(work).await,
+            Backend::Postgres(server) => server.run(Kind::Write, work).await,
+        }
+    }
+
+    /// For what may run beside other transactions. A file has one writer anyway.
+    async fn write_rows<T: Send + 'static>(&self, work: impl Transaction<T>) -> Result<T, StoreError> {
+        match &self.backend {
+            Backend::Sqlite(file) => file.write(work).await,
+            Backend::Postgres(server) => server.run(Kind::WriteRows, work).await,
         }
     }
 
     async fn read<T: Send + 'static>(&self, work: impl Transaction<T>) -> Result<T, StoreError> {
         match &self.backend {
-            Backend::Sqlite(sqlite) => sqlite.read(work).await,
+            Backend::Sqlite(file) => file.read(work).await,
+            Backend::Postgres(server) => server.run(Kind::Read, work).await,
         }
     }
 
@@ -89,7 +107,7 @@ impl OutboxStore for Database {
         let resend = self.options.resend_unconfirmed;
         let lease_until =
             now.as_millis().saturating_add(i64::try_from(lease.as_millis()).unwrap_or(i64::MAX));
-        self.write(move |connection| {
+        self.write_rows(move |connection| {
             Box::pin(async move {
                 outbox::recover(connection, Some(now), resend).await?;
                 outbox::claim(connection, now, limit, lease_until).await

@@ -15,6 +15,9 @@ pub mod tickets;
 use std::future::Future;
 use std::pin::Pin;
 
+use sqlx::SqlSafeStr as _;
+use sqlx::migrate::{Migration, MigrationType};
+
 pub type Result<T> = std::result::Result<T, sqlx::Error>;
 
 /// Something that is being done with a connection.
@@ -47,6 +50,17 @@ impl dyn Connection + '_ {
     pub async fn finds(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<bool> {
         Ok(!self.fetch(sql, values).await?.is_empty())
     }
+}
+
+/// How far a transaction is kept apart from others that run beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It writes nothing, and sees one state of the database.
+    Read,
+    /// As if it ran alone.
+    Write,
+    /// It writes row by row whatever others do beside it: each statement says in itself what it relies on.
+    WriteRows,
 }
 
 /// What a transaction does. It may be done again from the start where the database could not keep it apart.
@@ -195,4 +209,27 @@ fn present<T>(value: Option<T>, column: &str) -> Result<T> {
     let missing =
         || sqlx::Error::ColumnDecode { index: column.to_owned(), source: "it holds nothing".into() };
     value.ok_or_else(missing)
+}
+
+/// The steps that lead to the schema, each with a name for people. Their numbers count from 1.
+pub type Migrations = &'static [(&'static str, &'static str)];
+
+pub fn migrations(texts: Migrations) -> Vec<Migration> {
+    let migration = |(version, (name, text)): (i64, &(&'static str, &'static str))| {
+        Migration::new(version, (*name).into(), MigrationType::Simple, text.into_sql_str(), false)
+    };
+    (1..).zip(texts).map(migration).collect()
+}
+
+/// The version of the schema that this forewarn works with.
+pub fn newest(texts: Migrations) -> i64 {
+    i64::try_from(texts.len()).unwrap_or(i64::MAX)
+}
+
+/// The version of the schema that is there; none where nothing has been made yet.
+pub async fn schema_version(connection: &mut dyn Connection) -> Result<Option<i64>> {
+    let row = connection
+        .fetch_one("SELECT max(version) AS version FROM _sqlx_migrations WHERE success", &[])
+        .await?;
+    row.get("version")
 }

@@ -8,19 +8,19 @@ use std::path::Path;
 use std::pin::Pin;
 use std::time::Duration;
 
-use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::migrate::Migrator;
 use sqlx::query::Query;
 use sqlx::sqlite::{
     Sqlite, SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteRow, SqliteSynchronous,
 };
-use sqlx::{ConnectOptions, Connection as _, Row as _, SqlSafeStr, SqliteConnection};
+use sqlx::{ConnectOptions, Connection as _, Row as _, SqliteConnection};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::delivery::store::StoreError;
 use crate::edge::store::OpenError;
 use crate::edge::store::lock::Lock;
-use crate::edge::store::sql::{Columns, Connection, Result, Row, Transaction, Value, Work};
+use crate::edge::store::sql::{self, Columns, Connection, Migrations, Result, Row, Transaction, Value, Work};
 
 /// How long a statement waits for another process (the command line) to finish writing.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -60,16 +60,10 @@ const CLAIM: &str = "
     RETURNING seq, id, incident, account, stage, rule, subject, template, recipient, via, locale, facts,
               decided_at, attempts";
 
-fn migrations() -> Vec<Migration> {
-    let texts = [
-        ("tickets", include_str!("../../../migrations/sqlite/0001_tickets.sql")),
-        ("proposals", include_str!("../../../migrations/sqlite/0002_proposals.sql")),
-    ];
-    let migration = |(version, (name, text)): (i64, (&'static str, &'static str))| {
-        Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)
-    };
-    (1..).zip(texts).map(migration).collect()
-}
+const MIGRATIONS: Migrations = &[
+    ("tickets", include_str!("../../../migrations/sqlite/0001_tickets.sql")),
+    ("proposals", include_str!("../../../migrations/sqlite/0002_proposals.sql")),
+];
 
 impl SqliteFile {
     /// Opens the file for the daemon: makes it if need be, brings it to this version, and keeps others out.
@@ -80,7 +74,7 @@ impl SqliteFile {
             Ok(writer) => writer,
             Err(error) => return Err(OpenError::Failed { database, error }),
         };
-        let migrated = Migrator::with_migrations(migrations()).run(&mut writer).await;
+        let migrated = Migrator::with_migrations(sql::migrations(MIGRATIONS)).run(&mut writer).await;
         migrated.map_err(|error| OpenError::Migration { database, error })?;
         Ok(Self::start(path, writer, Some(lock)))
     }
@@ -92,10 +86,9 @@ impl SqliteFile {
         }
         let failed = |error| OpenError::Failed { database: path.display().to_string(), error };
         let mut writer = connect_options(path).connect().await.map_err(failed)?;
-        let needed = migrations().iter().map(|migration| migration.version).max().unwrap_or(0);
-        let version = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success");
-        let found: i64 = match version.fetch_one(&mut writer).await {
-            Ok(found) => found,
+        let needed = sql::newest(MIGRATIONS);
+        let found = match sql::schema_version(&mut writer).await {
+            Ok(found) => found.unwrap_or(0),
             Err(sqlx::Error::Database(_)) => 0,
             Err(error) => return Err(failed(error)),
         };
