@@ -57,6 +57,17 @@ need_build_tools() {
     [ -e /etc/ssl/certs/ca-certificates.crt ] || need no-certificates ca-certificates
 }
 
+# The server's programs, which Debian keeps out of the path. Its package also makes and starts a database, which nobody
+# here asked for, unless it is told not to beforehand.
+need_postgres() {
+    command -v initdb >/dev/null && return
+    ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && return
+    need postgres-server postgresql
+    command -v apt-get >/dev/null || return 0
+    as_root mkdir -p /etc/postgresql-common/createcluster.d
+    echo 'create_main_cluster = false' | as_root tee /etc/postgresql-common/createcluster.d/forewarn.conf >/dev/null
+}
+
 rust_version() { sed -n 's/^rust-version = "\(.*\)"/\1/p' "$root/Cargo.toml"; }
 
 # need_rust older|other: what does not do, a toolchain older than rust-version or any other one. Lints change from one

@@ -4,6 +4,7 @@ pub mod broker;
 pub mod daemon;
 pub mod events;
 pub mod mailbox;
+pub mod postgres;
 pub mod settled;
 pub mod store;
 pub mod wait;
