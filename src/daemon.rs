@@ -21,6 +21,7 @@ pub mod reload;
 mod restore;
 mod service;
 mod takeover;
+mod tenure;
 mod worker;
 
 use std::collections::BTreeSet;
@@ -169,10 +170,12 @@ where
     let (batches, queue) = mpsc::channel(WAITING_BATCHES);
     let (orders, ordered) = mpsc::channel(1);
     let channels = Channels { batches, orders: ordered };
+    let ownership = tenure::take_over(&store, build::shards(settings, &probe)?).await?;
     let worker =
         build::worker(setup, &store, probe, &mut dispatcher, options, channels, shared.clone()).await?;
     let writer = EffectWriter {
         store: store.clone(),
+        ownership: ownership.clone(),
         dispatcher,
         durable: Arc::clone(&shared.durable),
         waker: Arc::clone(&shared.waker),
@@ -194,21 +197,34 @@ where
         overview: Arc::clone(&overview),
     };
 
-    let mut outcome = None;
+    let (mut outcome, mut lost) = (None, None);
     tokio::select! {
         result = &mut ended => outcome = Some(result),
         signal = service::stop_signal() => tracing::info!(signal = signal?, "stopping"),
         () = people.keep_up(&overview) => {}
         () = overview.keep_up(&store) => {}
         result = reloads.keep_up(), if !options.until_end => result.context("cannot listen for SIGHUP")?,
-        // It ends with the worker, whose result may come a moment later.
-        _ = &mut writer => outcome = tokio::time::timeout(LAST_MOMENTS, &mut ended).await.ok(),
+        error = tenure::keep(&store, &ownership) => lost = Some(error),
+        written = &mut writer => match written.context("the task that writes effects has ended unexpectedly")? {
+            Err(error) => lost = Some(error),
+            // It ends with the worker, whose result may come a moment later.
+            Ok(()) => outcome = tokio::time::timeout(LAST_MOMENTS, &mut ended).await.ok(),
+        },
     }
     overview.stop();
     if let Some(places) = places {
         places.end();
     }
     service::stopping();
+    if let Some(error) = lost {
+        tracing::error!(%error, "stopping at once; what is not durable is the other daemon's to decide");
+        shared.control.stop();
+        shared.control.end_time();
+        give_up.cancel();
+        shared.waker.wake();
+        let _ended_or_not = tokio::time::timeout(LAST_MOMENTS, ended).await;
+        anyhow::bail!("{error}; this one must not go on");
+    }
     tokio::spawn(service::exit_on_next_signal());
     let outcome = match outcome {
         Some(outcome) => outcome,
@@ -221,12 +237,15 @@ where
         settings.shutdown_timeout.as_secs()
     );
     if !writer.is_finished() {
-        writer.await.context("the task that writes effects has ended unexpectedly")?;
+        writer.await.context("the task that writes effects has ended unexpectedly")??;
     }
     stop_sending.cancel();
     let sent = tokio::time::timeout(settings.shutdown_timeout, &mut sender).await;
     if sent.is_err() {
         tracing::warn!("messages are left in the outbox; the next start sends them");
+    }
+    if let Err(error) = store.let_go(&ownership).await {
+        tracing::warn!(%error, "the shards are not let go; another daemon waits until the lease is over");
     }
     stop_showing.cancel();
     tracing::info!("stopped, everything is durable");

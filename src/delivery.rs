@@ -8,6 +8,7 @@ pub mod dispatch;
 pub mod guard;
 pub mod notice;
 pub mod outbox;
+pub mod ownership;
 pub mod proposal;
 pub mod render;
 #[cfg(test)]

@@ -70,6 +70,12 @@ pub fn probe(settings: &Settings) -> anyhow::Result<Probe> {
     Ok(probe)
 }
 
+/// How many shards there are.
+pub fn shards(settings: &Settings, probe: &Probe) -> anyhow::Result<u32> {
+    let topics = topics(&settings.topics);
+    Ok(places::shard_count(&topics, &probe.partitions(&topics)?))
+}
+
 /// What goes into the worker and comes out of it.
 pub struct Channels {
     pub batches: mpsc::Sender<Batch>,

@@ -15,6 +15,7 @@ use crate::core::rule::RuleSet;
 use crate::core::time::Time;
 use crate::delivery::dispatch::Dispatcher;
 use crate::delivery::outbox::WallClock;
+use crate::delivery::ownership::Ownership;
 use crate::delivery::store::{Applied, Planned, Store, StoreError};
 use crate::edge::clock::Stopwatch;
 use crate::edge::kafka::Waker;
@@ -67,6 +68,7 @@ pub trait Observer: Send {
 /// Plans effects and writes them.
 pub struct EffectWriter<S, O> {
     pub store: S,
+    pub ownership: Ownership,
     pub dispatcher: Dispatcher,
     pub durable: Arc<Durable>,
     pub waker: Arc<Waker>,
@@ -79,8 +81,8 @@ pub struct EffectWriter<S, O> {
 }
 
 impl<S: Store, O: Observer> EffectWriter<S, O> {
-    /// Runs until the worker is gone and its last batch is written.
-    pub async fn run(mut self, mut batches: mpsc::Receiver<Batch>) {
+    /// Runs until the worker is gone and its last batch is written, or nothing more can be.
+    pub async fn run(mut self, mut batches: mpsc::Receiver<Batch>) -> Result<(), StoreError> {
         let mut waiting = Vec::new();
         while batches.recv_many(&mut waiting, WAITING_BATCHES).await > 0 {
             let mut planned = Vec::new();
@@ -91,9 +93,7 @@ impl<S: Store, O: Observer> EffectWriter<S, O> {
                 for effect in batch.effects {
                     planned.push(self.dispatcher.plan(effect));
                     if planned.len() >= EFFECTS_AT_ONCE {
-                        if !self.apply(&planned, cause.take()).await {
-                            return;
-                        }
+                        self.apply(&planned, cause.take()).await?;
                         planned.clear();
                     }
                 }
@@ -101,20 +101,21 @@ impl<S: Store, O: Observer> EffectWriter<S, O> {
                     self.dispatcher.set_manager_rules(super::manager_rules(&rules));
                 }
             }
-            if !planned.is_empty() && !self.apply(&planned, cause).await {
-                return;
+            if !planned.is_empty() {
+                self.apply(&planned, cause).await?;
             }
             self.durable.number.store(last, Ordering::Release);
             self.waker.wake();
         }
+        Ok(())
     }
 
-    /// Writes until it succeeds. `false`: it was told to give up.
-    async fn apply(&mut self, planned: &[Planned], cause: Option<Time>) -> bool {
+    /// Writes until it succeeds, unless it is told to give up or another run has taken over.
+    async fn apply(&mut self, planned: &[Planned], cause: Option<Time>) -> Result<(), StoreError> {
         let mut pause = FIRST_PAUSE;
         loop {
             let watch = Stopwatch::start();
-            match self.store.apply(planned).await {
+            let failure = match self.store.apply(&self.ownership, planned).await {
                 Ok(applied) => {
                     self.durable.failing.store(false, Ordering::Relaxed);
                     let now = self.clock.now();
@@ -122,20 +123,23 @@ impl<S: Store, O: Observer> EffectWriter<S, O> {
                     let waited = waited.map(Duration::from_millis);
                     self.observer.written(planned, applied, watch.elapsed(), waited);
                     self.outbox.notify_one();
-                    return true;
+                    return Ok(());
                 }
+                Err(error @ StoreError::TakenOver(_)) => return Err(error),
                 Err(error @ StoreError::TryAgain(_)) => {
                     tracing::warn!(%error, "effects wait for the database");
+                    error
                 }
                 Err(error @ StoreError::GiveUp(_)) => {
                     tracing::error!(%error, "effects cannot be written; nothing more is read until they can");
+                    error
                 }
-            }
+            };
             self.durable.failing.store(true, Ordering::Relaxed);
             self.observer.retried();
             tokio::select! {
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
-                () = self.give_up.cancelled() => return false,
+                () = self.give_up.cancelled() => return Err(failure),
             }
         }
     }

@@ -17,6 +17,12 @@ pub struct Places {
     pub skipped: u64,
 }
 
+/// How many shards topics with so many partitions feed.
+pub fn shard_count(topics: &[(Topic, String)], counts: &[u32]) -> u32 {
+    let keyed = topics.iter().zip(counts).find(|((topic, _), _)| *topic != Topic::Catalog);
+    keyed.map(|(_, count)| *count).or(counts.first().copied()).unwrap_or(0).max(1)
+}
+
 /// Finds the places. An offset that Kafka no longer has is an error, unless gaps are accepted.
 pub fn find(
     probe: &Probe,
@@ -26,8 +32,7 @@ pub fn find(
     accept_gaps: bool,
 ) -> Result<Places, ConnectError> {
     let counts = probe.partitions(topics)?;
-    let keyed = topics.iter().zip(&counts).find(|((topic, _), _)| *topic != Topic::Catalog);
-    let shards = keyed.map(|(_, count)| *count).or(counts.first().copied()).unwrap_or(0).max(1);
+    let shards = shard_count(topics, &counts);
     let mut sources = Vec::new();
     for ((topic, name), count) in topics.iter().zip(&counts) {
         sources.extend((0..*count).map(|partition| (*topic, Source { topic: name.clone(), partition })));

@@ -7,6 +7,11 @@ pub fn ready() {
     tell(&[NotifyState::Ready, NotifyState::Status("started")]);
 }
 
+/// Another daemon does the work. The service manager need not wait for us to do it.
+pub fn standing_by(holder: &str) {
+    tell(&[NotifyState::Ready, NotifyState::Status(&format!("standing by for {holder}"))]);
+}
+
 /// Feeds the watchdog. Only to be called while the worker's loop turns.
 pub fn alive(status: &str) {
     tell(&[NotifyState::Watchdog, NotifyState::Status(status)]);

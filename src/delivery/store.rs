@@ -16,6 +16,7 @@ use crate::core::event::Facts;
 use crate::core::time::Time;
 use crate::delivery::customers::Locale;
 use crate::delivery::notice::{Decision, HoldReason, NoticeId, Recipient, StaffKind, StaffMail, Via};
+use crate::delivery::ownership::{Ownership, Taken};
 use crate::delivery::proposal::ProposalId;
 
 /// One effect with everything that follows from it. Written whole or not at all.
@@ -35,6 +36,9 @@ pub enum StoreError {
     /// The same call will fail again: the disk is full, the file is damaged, the schema is another one.
     #[error("the database refused: {0}")]
     GiveUp(String),
+    /// Another run owns these shards now. Nothing was written, and nothing of this one ever will be.
+    #[error("another daemon has taken over the shards {0:?}")]
+    TakenOver(Vec<u32>),
 }
 
 /// What a batch changed. Writing it again changes nothing and counts as repeated.
@@ -332,8 +336,31 @@ pub trait OutboxStore: Send + Sync {
 
 /// What delivery needs of a database.
 pub trait Store: OutboxStore {
-    /// Writes a batch in one transaction.
-    fn apply(&self, batch: &[Planned]) -> impl Future<Output = Result<Applied, StoreError>> + Send;
+    /// Gives the shards to a new run with a new epoch, and takes back what runs that have none any more had claimed.
+    /// From then on this store claims messages in the name of that run.
+    fn take_over(
+        &self,
+        shards: &[u32],
+        holder: &str,
+        lease: Duration,
+    ) -> impl Future<Output = Result<Taken, StoreError>> + Send;
+
+    /// Says that the run is alive and keeps its shards for the time of the lease.
+    fn keep(
+        &self,
+        ownership: &Ownership,
+        lease: Duration,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Lets others take over at once: the run has ended.
+    fn let_go(&self, ownership: &Ownership) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Writes a batch in one transaction, if the shards are still those of the run.
+    fn apply(
+        &self,
+        ownership: &Ownership,
+        batch: &[Planned],
+    ) -> impl Future<Output = Result<Applied, StoreError>> + Send;
 
     /// Incidents that are open or ended after a time.
     fn known_incidents(

@@ -1,5 +1,7 @@
 //! What every store must do, whatever database it is. Each check is given a store that is new and empty.
 
+#[path = "contract/ownership.rs"]
+pub mod ownership;
 #[path = "contract/proposals.rs"] // also where another crate includes this file
 pub mod proposals;
 
@@ -11,6 +13,7 @@ use crate::delivery::customers::Locale;
 use crate::delivery::dispatch::{Dispatcher, Mode, NoticeSettings};
 use crate::delivery::guard::Limits;
 use crate::delivery::notice::{HoldReason, NoticeId};
+use crate::delivery::ownership::ANYBODY;
 use crate::delivery::samples::{about, affected, at, notice, opened, resolved, step};
 use crate::delivery::store::{
     ActionResult, Addressee, Applied, Attempt, HandOver, Outgoing, Planned, Store, TicketDetail, TicketFilter,
@@ -30,7 +33,7 @@ fn plan(effects: impl IntoIterator<Item = Effect>) -> Vec<Planned> {
 }
 
 async fn write(store: &impl Store, effects: impl IntoIterator<Item = Effect>) -> Applied {
-    store.apply(&plan(effects)).await.expect("written")
+    store.apply(&ANYBODY, &plan(effects)).await.expect("written")
 }
 
 async fn claim(store: &impl Store, seconds: i64) -> Vec<Outgoing> {
@@ -186,7 +189,7 @@ pub async fn the_end_is_told_only_after_the_beginning_has_left(store: impl Store
         notice(1, "a2", Stage::Recovered, 9),
     ];
     let ends: Vec<_> = ends.into_iter().map(|effect| dispatcher.plan(effect)).collect();
-    store.apply(&ends).await.expect("written");
+    store.apply(&ANYBODY, &ends).await.expect("written");
     // Both beginnings are on their way: their ends wait for them.
     assert_eq!(names(&claim(&store, 10).await), [""; 0]);
     finish(&store, &claimed[1], sent(11)).await;
@@ -307,7 +310,7 @@ pub async fn a_merged_incident_hands_its_customers_to_the_cause(store: impl Stor
     let mut dispatcher = dispatcher();
     let end = [notice(2, "a1", Stage::Opened, 3), resolved(2, 2, 9), notice(2, "a1", Stage::Recovered, 9)];
     let end: Vec<_> = end.into_iter().map(|effect| dispatcher.plan(effect)).collect();
-    store.apply(&end).await.expect("written");
+    store.apply(&ANYBODY, &end).await.expect("written");
     assert_eq!(send(&store, 10).await, ["recovered→a1"]);
     let cause = detail(&store, 2).await;
     assert_eq!((cause.ticket.told, cause.affected.len()), (1, 1));
@@ -326,7 +329,7 @@ pub async fn held_messages_wait_for_a_person(store: impl Store) {
     };
     let beginning = ["a1", "a2", "a3"].map(|account| notice(1, account, Stage::Opened, 1));
     let batch = apply([vec![opened(1)], beginning.to_vec()].concat());
-    store.apply(&batch).await.expect("written");
+    store.apply(&ANYBODY, &batch).await.expect("written");
     let claimed = claim(&store, 2).await;
     assert_eq!(names(&claimed), ["ticket", "opened→a1", "held"]);
     assert!(matches!(claimed[2].to, Addressee::Staff { held: 2, .. }));
@@ -341,7 +344,7 @@ pub async fn held_messages_wait_for_a_person(store: impl Store) {
     assert_eq!(send(&store, 4).await, ["opened→a2", "opened→a3"]);
     // Since a person let them go, their end goes out as well.
     let batch = apply(vec![resolved(1, 2, 5), notice(1, "a2", Stage::Recovered, 5)]);
-    store.apply(&batch).await.expect("written");
+    store.apply(&ANYBODY, &batch).await.expect("written");
     assert_eq!(send(&store, 6).await, ["recovered→a2"]);
     let steps = detail(&store, 1).await.steps;
     let released = steps.iter().find(|step| step.step == "released").expect("a step");
@@ -359,7 +362,7 @@ pub async fn a_held_message_is_not_released_by_a_reopening(store: impl Store) {
         step(1, 3, TicketStep::Reopened, 4),
     ];
     let batch: Vec<_> = effects.into_iter().map(|effect| dispatcher.plan(effect)).collect();
-    store.apply(&batch).await.expect("written");
+    store.apply(&ANYBODY, &batch).await.expect("written");
     assert_eq!(states(&store, 1).await, ["opened→a1 held (mode_hold)"]);
 }
 

@@ -1,18 +1,21 @@
 //! The store on a database: which statements make up each call, whatever the database.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use crate::core::effect::IncidentId;
 use crate::core::time::Time;
 use crate::delivery::notice::NoticeId;
+use crate::delivery::ownership::{Ownership, Taken};
 use crate::delivery::store::{
     ActionResult, Applied, Attempt, HandOver, KnownNotice, OutboxStore, Outgoing, Planned, ShadowRow, Store,
     StoreError, StoreFigures, StoredIncident, TicketDetail, TicketFilter, TicketRow,
 };
 use crate::edge::store::OpenError;
 use crate::edge::store::postgres::PostgresServer;
-use crate::edge::store::sql::{Kind, Transaction, apply, known, outbox, rows, shadow, tickets};
+use crate::edge::store::sql::outbox::Lapsed;
+use crate::edge::store::sql::{Kind, Transaction, apply, known, outbox, rows, shadow, shards, tickets};
 use crate::edge::store::sqlite::SqliteFile;
 use crate::settings::StoreSettings;
 
@@ -21,6 +24,8 @@ use crate::settings::StoreSettings;
 pub struct Database {
     backend: Backend,
     options: Options,
+    /// The run that has taken over with this store; 0 before.
+    run: Arc<AtomicI64>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,14 +47,20 @@ impl Database {
     pub async fn open(settings: &StoreSettings, options: Options) -> Result<Self, OpenError> {
         match settings {
             StoreSettings::Sqlite(path) => {
-                let store = Self { backend: Backend::Sqlite(SqliteFile::open(path).await?), options };
+                let store = Self {
+                    backend: Backend::Sqlite(SqliteFile::open(path).await?),
+                    options,
+                    run: Arc::default(),
+                };
                 // Nobody else can be alive, whatever the leases say.
                 store.recover().await.map_err(OpenError::NotRead)?;
                 Ok(store)
             }
-            StoreSettings::Postgres(settings) => {
-                Ok(Self { backend: Backend::Postgres(PostgresServer::open(settings).await?), options })
-            }
+            StoreSettings::Postgres(settings) => Ok(Self {
+                backend: Backend::Postgres(PostgresServer::open(settings).await?),
+                options,
+                run: Arc::default(),
+            }),
         }
     }
 
@@ -59,7 +70,7 @@ impl Database {
             StoreSettings::Sqlite(path) => Backend::Sqlite(SqliteFile::attach(path).await?),
             StoreSettings::Postgres(settings) => Backend::Postgres(PostgresServer::attach(settings).await?),
         };
-        Ok(Self { backend, options: Options::default() })
+        Ok(Self { backend, options: Options::default(), run: Arc::default() })
     }
 
     /// Waits until everything handed in is written, then lets the database go, whoever else still holds this store.
@@ -95,7 +106,7 @@ impl Database {
     /// Takes back what a daemon that died had claimed.
     async fn recover(&self) -> Result<(), StoreError> {
         let resend = self.options.resend_unconfirmed;
-        self.write(move |connection| Box::pin(outbox::recover(connection, None, resend))).await
+        self.write(move |connection| Box::pin(outbox::recover(connection, Lapsed::All, resend))).await
     }
 }
 
@@ -107,10 +118,11 @@ impl OutboxStore for Database {
         let resend = self.options.resend_unconfirmed;
         let lease_until =
             now.as_millis().saturating_add(i64::try_from(lease.as_millis()).unwrap_or(i64::MAX));
+        let run = Some(self.run.load(Ordering::Acquire)).filter(|run| *run > 0);
         self.write_rows(move |connection| {
             Box::pin(async move {
-                outbox::recover(connection, Some(now), resend).await?;
-                outbox::claim(connection, now, limit, lease_until).await
+                outbox::recover(connection, Lapsed::At(now), resend).await?;
+                outbox::claim(connection, now, limit, lease_until, run).await
             })
         })
         .await
@@ -131,13 +143,62 @@ impl OutboxStore for Database {
 }
 
 impl Store for Database {
-    async fn apply(&self, batch: &[Planned]) -> Result<Applied, StoreError> {
+    async fn take_over(&self, shards: &[u32], holder: &str, lease: Duration) -> Result<Taken, StoreError> {
+        let asked: Arc<(Vec<u32>, String)> = Arc::new((shards.to_vec(), holder.to_owned()));
+        // The file is locked by this process.
+        let alone = matches!(self.backend, Backend::Sqlite(_));
+        let resend = self.options.resend_unconfirmed;
+        let taken = self
+            .write(move |connection| {
+                let asked = Arc::clone(&asked);
+                Box::pin(async move {
+                    let (shards, holder) = &*asked;
+                    let taken = shards::take_over(connection, shards, holder, lease, alone).await?;
+                    if matches!(taken, Taken::Mine(_)) {
+                        outbox::recover(connection, Lapsed::OfTheDead, resend).await?;
+                    }
+                    Ok(taken)
+                })
+            })
+            .await?;
+        if let Taken::Mine(ownership) = &taken {
+            self.run.store(ownership.run, Ordering::Release);
+        }
+        Ok(taken)
+    }
+
+    async fn keep(&self, ownership: &Ownership, lease: Duration) -> Result<(), StoreError> {
+        let ownership = Arc::new(ownership.clone());
+        let lost = self
+            .write(move |connection| {
+                let ownership = Arc::clone(&ownership);
+                Box::pin(async move { shards::keep(connection, &ownership, lease).await })
+            })
+            .await?;
+        if lost.is_empty() { Ok(()) } else { Err(StoreError::TakenOver(lost)) }
+    }
+
+    async fn let_go(&self, ownership: &Ownership) -> Result<(), StoreError> {
+        let run = ownership.run;
+        self.write(move |connection| Box::pin(shards::let_go(connection, run))).await
+    }
+
+    async fn apply(&self, ownership: &Ownership, batch: &[Planned]) -> Result<Applied, StoreError> {
         let rows: Arc<[rows::Row]> = rows::encode(batch).into();
-        self.write(move |connection| {
-            let rows = Arc::clone(&rows);
-            Box::pin(async move { apply::batch(connection, &rows).await })
-        })
-        .await
+        let ownership = Arc::new(ownership.clone());
+        let written = self
+            .write(move |connection| {
+                let (ownership, rows) = (Arc::clone(&ownership), Arc::clone(&rows));
+                Box::pin(async move {
+                    // Nothing was written yet, so that committing is as good as rolling back.
+                    match shards::lost(connection, &ownership).await? {
+                        lost if lost.is_empty() => Ok(Ok(apply::batch(connection, &rows).await?)),
+                        lost => Ok(Err(lost)),
+                    }
+                })
+            })
+            .await?;
+        written.map_err(StoreError::TakenOver)
     }
 
     async fn known_incidents(&self, ended_after: Time) -> Result<Vec<StoredIncident>, StoreError> {

@@ -59,6 +59,7 @@ const ONE_WRITER: &str = "SELECT pg_advisory_xact_lock(7301594018232291)";
 const MIGRATIONS: Migrations = &[
     ("tickets", include_str!("../../../migrations/postgres/0001_tickets.sql")),
     ("proposals", include_str!("../../../migrations/postgres/0002_proposals.sql")),
+    ("shards", include_str!("../../../migrations/postgres/0003_shards.sql")),
 ];
 
 /// Rows that another daemon is claiming are passed by. The subquery stands alone, so that it runs once: claimed is what
@@ -70,7 +71,8 @@ const CLAIM: &str = "
                 OR EXISTS (SELECT 1 FROM notices o WHERE o.incident = n.incident AND o.account = n.account
                            AND o.stage = 'opened' AND o.state IN ('sent', 'unknown')))
         ORDER BY n.next_at, n.seq LIMIT $2 FOR UPDATE OF n SKIP LOCKED)
-    UPDATE notices SET state = 'sending', attempts = attempts + 1, lease_until = $3, handed_at = NULL
+    UPDATE notices SET state = 'sending', attempts = attempts + 1, lease_until = $3, handed_at = NULL,
+                       claimed_by = $4
     FROM due WHERE notices.seq = due.seq
     RETURNING notices.seq, id, incident, account, stage, rule, subject, template, recipient, via, locale, facts,
               decided_at, attempts";
@@ -395,6 +397,10 @@ impl Connection for PgConnection {
 
     fn claim_statement(&self) -> &'static str {
         CLAIM
+    }
+
+    fn clock_statement(&self) -> &'static str {
+        "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT) AS now"
     }
 }
 

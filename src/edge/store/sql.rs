@@ -10,6 +10,7 @@ pub mod outbox;
 pub mod proposals;
 pub mod rows;
 pub mod shadow;
+pub mod shards;
 pub mod tickets;
 
 use std::future::Future;
@@ -30,9 +31,12 @@ pub trait Connection: Send {
 
     fn fetch<'c>(&'c mut self, sql: &'static str, values: &'c [Value<'c>]) -> Work<'c, Vec<Row>>;
 
-    /// The statement that takes messages out of the outbox: those due at `$1`, at most `$2`, until `$3`. It gives
-    /// back what [`outbox::claim`] reads.
+    /// The statement that takes messages out of the outbox: those due at `$1`, at most `$2`, until `$3`, for the run
+    /// `$4`. It gives back what [`outbox::claim`] reads.
     fn claim_statement(&self) -> &'static str;
+
+    /// The query for the milliseconds since 1970 by the clock of the database, as `now`.
+    fn clock_statement(&self) -> &'static str;
 }
 
 impl dyn Connection + '_ {

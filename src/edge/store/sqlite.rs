@@ -50,7 +50,8 @@ pub struct SqliteFile {
 
 /// Nobody else claims meanwhile.
 const CLAIM: &str = "
-    UPDATE notices SET state = 'sending', attempts = attempts + 1, lease_until = $3, handed_at = NULL
+    UPDATE notices SET state = 'sending', attempts = attempts + 1, lease_until = $3, handed_at = NULL,
+                       claimed_by = $4
     WHERE seq IN (
         SELECT n.seq FROM notices n WHERE n.state = 'pending' AND n.next_at <= $1
            AND (n.stage NOT IN ('recovered', 'corrected')
@@ -63,6 +64,7 @@ const CLAIM: &str = "
 const MIGRATIONS: Migrations = &[
     ("tickets", include_str!("../../../migrations/sqlite/0001_tickets.sql")),
     ("proposals", include_str!("../../../migrations/sqlite/0002_proposals.sql")),
+    ("shards", include_str!("../../../migrations/sqlite/0003_shards.sql")),
 ];
 
 impl SqliteFile {
@@ -210,6 +212,10 @@ impl Connection for SqliteConnection {
 
     fn claim_statement(&self) -> &'static str {
         CLAIM
+    }
+
+    fn clock_statement(&self) -> &'static str {
+        "SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now"
     }
 }
 

@@ -71,6 +71,25 @@ impl Place {
         place
     }
 
+    /// The same installation on another machine: nothing of it is shared but what its configuration names.
+    pub fn elsewhere(&self) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("rules")).unwrap();
+        for entry in fs::read_dir(self.path("rules")).unwrap() {
+            let path = entry.unwrap().path();
+            fs::copy(&path, folder.path().join("rules").join(path.file_name().unwrap())).unwrap();
+        }
+        fs::copy(self.path("customers.jsonl"), folder.path().join("customers.jsonl")).unwrap();
+        let http = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let (here, there) = (self.folder.path().display().to_string(), folder.path().display().to_string());
+        let moved =
+            |body: &String| body.replace(&here, &there).replace(&self.http.to_string(), &http.to_string());
+        let config = self.config.iter().map(|(name, body)| (*name, moved(body))).collect();
+        let place = Self { folder, group: self.group.clone(), http, config };
+        place.write_config();
+        place
+    }
+
     /// Adds lines to a section of the configuration.
     pub fn set(&mut self, section: &'static str, lines: &str) {
         match self.config.iter_mut().find(|(name, _)| *name == section) {

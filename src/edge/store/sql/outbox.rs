@@ -23,17 +23,34 @@ pub async fn any_due(connection: &mut dyn Connection, now: Time) -> Result<bool>
     row.get("due")
 }
 
-/// Takes back claims whose lease has run out, or all of them when the daemon starts. What had been handed over may
-/// have arrived: it is `unknown`, unless it shall rather be sent twice than not at all.
-pub async fn recover(connection: &mut dyn Connection, now: Option<Time>, resend: bool) -> Result<()> {
+/// Which claims are taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lapsed {
+    /// Nobody else can be alive.
+    All,
+    /// Those whose lease has run out at that time.
+    At(Time),
+    /// Those of runs that have lost all their shards.
+    OfTheDead,
+}
+
+/// Takes claims back. What had been handed over may have arrived: it is `unknown`, unless it shall rather be sent twice
+/// than not at all.
+pub async fn recover(connection: &mut dyn Connection, lapsed: Lapsed, resend: bool) -> Result<()> {
+    let now = match lapsed {
+        Lapsed::At(now) => Some(now.as_millis()),
+        Lapsed::All | Lapsed::OfTheDead => None,
+    };
     connection
         .execute(
             "UPDATE notices SET lease_until = NULL, handed_at = NULL,
                 state = CASE WHEN handed_at IS NULL OR $2 THEN 'pending' ELSE 'unknown' END,
                 reason = CASE WHEN handed_at IS NULL OR $2 THEN reason ELSE 'interrupted' END,
                 sent_at = CASE WHEN handed_at IS NULL OR $2 THEN sent_at ELSE handed_at END
-         WHERE state = 'sending' AND ($1 IS NULL OR lease_until < $1)",
-            values![now.map(Time::as_millis), resend],
+         WHERE state = 'sending' AND ($1 IS NULL OR lease_until < $1)
+           AND (NOT $3 OR (claimed_by IS NOT NULL
+                           AND NOT EXISTS (SELECT 1 FROM shards s WHERE s.run = notices.claimed_by)))",
+            values![now, resend, lapsed == Lapsed::OfTheDead],
         )
         .await?;
     Ok(())
@@ -45,9 +62,10 @@ pub async fn claim(
     now: Time,
     limit: u32,
     lease_until: i64,
+    run: Option<i64>,
 ) -> Result<Vec<Outgoing>> {
     let statement = connection.claim_statement();
-    let rows = connection.fetch(statement, values![now.as_millis(), limit, lease_until]).await?;
+    let rows = connection.fetch(statement, values![now.as_millis(), limit, lease_until, run]).await?;
     let mut claimed = Vec::with_capacity(rows.len());
     for row in &rows {
         claimed.push((row.get::<i64>("seq")?, outgoing(connection, row).await?));

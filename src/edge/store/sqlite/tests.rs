@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::core::effect::IncidentId;
+use crate::delivery::ownership::ANYBODY;
 use crate::delivery::samples::{at, opened};
 use crate::delivery::store::{ActionResult, Attempt, HandOver, OutboxStore as _, Planned, Store as _};
 use crate::edge::store::sql::{apply, outbox, rows};
@@ -82,6 +83,16 @@ fn what_is_proposed_is_kept_once_withdrawn_once_and_goes_with_a_merged_incident(
 }
 
 #[test]
+fn a_run_that_lost_its_shards_is_shut_out() {
+    run(async {
+        let places = [Folder::new(), Folder::new(), Folder::new()];
+        contract::ownership::a_new_owner_shuts_the_one_before_out(places[0].open().await).await;
+        contract::ownership::who_has_lost_its_shards_loses_its_claims(places[1].open().await).await;
+        contract::ownership::nobody_takes_over_from_who_is_well(places[2].open().await, false).await;
+    });
+}
+
+#[test]
 fn a_replay_from_any_point_leads_to_the_same_rows() {
     run(async {
         let (one, other) = (Folder::new(), Folder::new());
@@ -103,7 +114,7 @@ fn a_second_daemon_on_the_same_file_is_refused_and_the_command_line_is_not() {
         let refused = Database::open(&folder.settings(), Options::default()).await.expect_err("locked");
         let text = refused.to_string();
         assert!(text.starts_with("another forewarn uses the database"), "{text}");
-        daemon.apply(&planned(opened(1))).await.expect("written");
+        daemon.apply(&ANYBODY, &planned(opened(1))).await.expect("written");
         let command = Database::attach(&folder.settings()).await.expect("attached");
         let acknowledged = command.acknowledge(IncidentId(1), "li", at(9)).await.expect("written");
         assert_eq!(acknowledged, ActionResult::Done);
@@ -134,7 +145,7 @@ fn a_restart_keeps_everything_and_takes_back_what_the_dead_had_claimed() {
             let everybody = std::sync::Arc::new(crate::delivery::customers::Everybody);
             let mut dispatcher = crate::delivery::dispatch::Dispatcher::new(settings, everybody);
             let batch: Vec<_> = effects.into_iter().map(|effect| dispatcher.plan(effect)).collect();
-            store.apply(&batch).await.expect("written");
+            store.apply(&ANYBODY, &batch).await.expect("written");
             let claimed = store.claim_due(at(2), 10, Duration::from_secs(3_600)).await.expect("claimed");
             let [.., staff, customer] = claimed.as_slice() else { panic!("two were due") };
             let go = store.hand_over(customer.id, customer.attempt, at(2)).await.expect("asked");
@@ -196,11 +207,14 @@ fn a_caller_that_stops_waiting_leaves_no_transaction_behind() {
         let store = folder.open().await;
         for incident in 1..=20_u128 {
             let batch = planned(crate::delivery::samples::about(opened(incident), &format!("c{incident}")));
-            let write = store.apply(&batch);
+            let write = store.apply(&ANYBODY, &batch);
             // Polled once, then dropped at its first wait.
             tokio::select! { biased; _ = write => {}, () = std::future::ready(()) => {} }
         }
-        store.apply(&planned(crate::delivery::samples::about(opened(99), "c99"))).await.expect("written");
+        store
+            .apply(&ANYBODY, &planned(crate::delivery::samples::about(opened(99), "c99")))
+            .await
+            .expect("written");
         assert_eq!(store.figures().await.expect("read").open_incidents, 21);
     });
 }
@@ -220,7 +234,7 @@ fn a_failed_batch_writes_nothing_of_itself() {
         store.finish().await;
         let store = folder.open().await;
         assert_eq!(store.figures().await.expect("read").open_incidents, 0);
-        store.apply(&planned(opened(1))).await.expect("written");
+        store.apply(&ANYBODY, &planned(opened(1))).await.expect("written");
     });
 }
 
@@ -230,12 +244,12 @@ fn another_version_of_the_schema_is_refused() {
         let folder = Folder::new();
         folder.open().await.finish().await;
         let mut other = connect_options(&folder.file()).connect().await.expect("connected");
-        sqlx::query("UPDATE _sqlx_migrations SET version = 7 WHERE version = 2")
+        sqlx::query("UPDATE _sqlx_migrations SET version = 7 WHERE version = 3")
             .execute(&mut other)
             .await
             .expect("changed");
         let attached = Database::attach(&folder.settings()).await.expect_err("another schema").to_string();
-        assert!(attached.contains("has schema 7, this forewarn needs 2"), "{attached}");
+        assert!(attached.contains("has schema 7, this forewarn needs 3"), "{attached}");
         let opened = Database::open(&folder.settings(), Options::default()).await;
         assert!(matches!(opened, Err(OpenError::Migration { .. })));
     });
