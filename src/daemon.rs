@@ -13,6 +13,7 @@ mod figures;
 mod history;
 pub mod locating;
 pub mod messages;
+mod neighbours;
 mod overview;
 pub mod people;
 mod pipeline;
@@ -47,6 +48,7 @@ use crate::edge::store::{Database, Options};
 use crate::settings::Settings;
 use build::{Channels, Shared};
 use effects::{EffectWriter, WAITING_BATCHES};
+use neighbours::Real;
 use overview::Overview;
 use people::People;
 use reload::{LoadRules, Reloads};
@@ -255,7 +257,7 @@ where
 type Outcome = Result<anyhow::Result<bool>, oneshot::error::RecvError>;
 
 /// Runs the worker in a thread of its own.
-fn start(worker: Worker) -> anyhow::Result<oneshot::Receiver<anyhow::Result<bool>>> {
+fn start(worker: Worker<Real>) -> anyhow::Result<oneshot::Receiver<anyhow::Result<bool>>> {
     let (done, ended) = oneshot::channel();
     let thread = std::thread::Builder::new().name("worker".to_owned()).spawn(move || {
         // If nobody waits any more, the process is about to end.

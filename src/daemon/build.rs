@@ -11,12 +11,11 @@ use super::events::EventReader;
 use super::figures::Board;
 use super::history::HistorySource;
 use super::locating::Locating;
+use super::neighbours::Real;
 use super::pipeline::{Counts, Pipeline};
 use super::takeover::{Order, Takeover};
 use super::worker::{Progress, Worker, WorkerSettings};
 use super::{RunOptions, Setup, places, restore};
-use crate::core::clock::Clocks;
-use crate::core::engine::Engine;
 use crate::core::event::Topic;
 use crate::core::event::decode::Decoder;
 use crate::core::time::{Span, Time};
@@ -92,7 +91,7 @@ pub async fn worker<S: Store>(
     options: RunOptions,
     channels: Channels,
     shared: Shared,
-) -> anyhow::Result<Worker> {
+) -> anyhow::Result<Worker<Real>> {
     let Setup { settings, rules, .. } = setup;
     let events = &settings.events;
     let topics = topics(&settings.topics);
@@ -108,22 +107,11 @@ pub async fn worker<S: Store>(
             "records were lost to retention and are skipped, as accepted"
         );
     }
-    let shards: Vec<u32> = (0..places.shards).collect();
-    let mut engine = Engine::new(Arc::clone(rules), &shards);
-    if let Some(checkpoint) = &checkpoint {
-        engine.resume(&checkpoint.rules);
-    }
-    let mut clocks = Clocks::new(&shards);
-    let restored = restore::records(&log, &mut engine)?;
-    for (shard, time) in checkpoint.iter().flat_map(|checkpoint| &checkpoint.shard_times) {
-        clocks.resume(*shard, *time);
-    }
-    for place in &places.places {
-        clocks.read(place.shard, place.topic, place.newest);
-        // Until Kafka says otherwise there is more to read, and time must not pass on its own: the group may take
-        // seconds to give a partition to us.
-        clocks.set_unread(place.shard, place.topic, true);
-    }
+    let (resumed, restored) =
+        restore::resume(rules, places.shards, &places.places, checkpoint.as_ref(), |engine| {
+            restore::records(&log, engine)
+        })?;
+    let restore::Resumed { mut engine, clocks } = resumed;
     let known = restore::known(store, rules, checkpoint.as_ref(), &mut engine, dispatcher).await?;
     let mut snapshot = SnapshotWriter::start(log)?;
     snapshot.add(restored.tombstones)?;
@@ -180,10 +168,10 @@ pub async fn worker<S: Store>(
             until_end: options.until_end,
             lateness: rules.rules.iter().map(|rule| rule.lateness).max().unwrap_or(Span::ZERO),
         },
-        intake,
+        inflow: intake,
         pipeline,
-        pulse: Pulse::start(probe, topics).context("cannot start a thread")?,
-        snapshot,
+        presence: Pulse::start(probe, topics).context("cannot start a thread")?,
+        checkpoints: snapshot,
         batches: channels.batches,
         durable: shared.durable,
         waker: shared.waker,

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use super::neighbours::InflowFigures;
 use super::pipeline::Counts;
 use crate::core::engine::EngineFigures;
+use crate::core::event::EventType;
 use crate::core::event::faults::UnknownFaults;
-use crate::core::event::{EventType, Topic};
 use crate::core::time::Time;
 use crate::edge::clock::Stopwatch;
-use crate::edge::kafka::IntakeFigures;
 
 /// A rule that is not heard yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,15 +28,7 @@ pub struct Figures {
     /// By event type: fresh, late, duplicate.
     pub events: [[u64; 3]; EventType::ALL.len()],
     pub rejected: BTreeMap<&'static str, u64>,
-    /// Records that Kafka has and that were not read yet, by topic and partition.
-    pub lag: Vec<(Topic, u32, i64)>,
-    pub intake: IntakeFigures,
-    /// Of the partitions those that are ours, and all.
-    pub assigned: (usize, usize),
-    pub held_bytes: usize,
-    /// Records that were read out of turn because too many were held.
-    pub overrun: u64,
-    pub failed_commits: u64,
+    pub inflow: InflowFigures,
     pub dead_letters_waiting: usize,
     pub checkpoints: u64,
     pub checkpoint_bytes: u64,
@@ -67,13 +59,13 @@ impl Figures {
     }
 
     pub fn lag_sum(&self) -> i64 {
-        self.lag.iter().map(|(_, _, lag)| lag).sum()
+        self.inflow.lag.iter().map(|(_, _, lag)| lag).sum()
     }
 
     /// One line for the service manager.
     pub fn status(&self) -> String {
         let Self { records, checkpoints, .. } = self;
-        let state = match (self.store_failing, self.cluster_away, self.assigned) {
+        let state = match (self.store_failing, self.cluster_away, self.inflow.assigned) {
             (true, _, _) => "waiting for the database",
             (_, true, _) => "waiting for kafka",
             (_, _, (0, _)) => "waiting for partitions",
@@ -114,13 +106,15 @@ impl Board {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::event::Topic;
 
     #[test]
     fn the_status_says_first_what_is_waited_for() {
-        let mut figures = Figures { assigned: (8, 8), ..Figures::default() };
-        figures.lag = vec![(Topic::Orders, 0, 5), (Topic::Orders, 1, 7)];
+        let mut figures = Figures::default();
+        figures.inflow.assigned = (8, 8);
+        figures.inflow.lag = vec![(Topic::Orders, 0, 5), (Topic::Orders, 1, 7)];
         assert_eq!(figures.status(), "reading; 0 records read, 12 to read, 0 checkpoints");
-        figures.assigned = (0, 8);
+        figures.inflow.assigned = (0, 8);
         assert!(figures.status().starts_with("waiting for partitions;"));
         figures.cluster_away = true;
         assert!(figures.status().starts_with("waiting for kafka;"));

@@ -111,7 +111,7 @@ impl Overview {
             turns = now;
             self.health.set_alive(still < LOOKS_WITHOUT_A_TURN);
             let figures = self.board.read();
-            self.health.set(Condition::Assigned, figures.assigned.0 > 0);
+            self.health.set(Condition::Assigned, figures.inflow.assigned.0 > 0);
             self.health.set(Condition::StoreWritable, !figures.store_failing && turns > 0);
             self.metrics.note_unknown_faults(&self.board.take_unknown_faults(), &mut codes);
             self.show(&figures);
@@ -173,17 +173,17 @@ impl Overview {
             bytes: figures.bytes,
             events: &figures.events,
             rejected: figures.rejected.clone(),
-            lag: &figures.lag,
-            assigned: figures.assigned,
-            held_bytes: figures.held_bytes,
-            overrun: figures.overrun,
+            lag: &figures.inflow.lag,
+            assigned: figures.inflow.assigned,
+            held_bytes: figures.inflow.held_bytes,
+            overrun: figures.inflow.overrun,
             dead_letters_waiting: figures.dead_letters_waiting,
             problems: KafkaProblems {
-                rebalances: figures.intake.rebalances,
-                errors: figures.intake.errors,
-                out_of_range: figures.intake.out_of_range,
-                rebuilt: figures.intake.rebuilt,
-                failed_commits: figures.failed_commits,
+                rebalances: figures.inflow.figures.rebalances,
+                errors: figures.inflow.figures.errors,
+                out_of_range: figures.inflow.figures.out_of_range,
+                rebuilt: figures.inflow.figures.rebuilt,
+                failed_commits: figures.inflow.failed_commits,
             },
             kafka_up: !figures.cluster_away,
             database_up: !figures.store_failing,
@@ -198,7 +198,7 @@ impl Overview {
         let now = self.clock.now();
         let store = self.store.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let subjects = figures.engine.rules.iter().map(|rule| rule.subjects as u64).sum();
-        let lag = figures.lag.iter().map(|(topic, partition, records)| LagStatus {
+        let lag = figures.inflow.lag.iter().map(|(topic, partition, records)| LagStatus {
             topic: topic.as_str().to_owned(),
             partition: *partition,
             records: *records,
@@ -225,8 +225,8 @@ impl Overview {
             rejected: figures.rejected.values().sum(),
             member: MemberStatus {
                 group: self.group.clone(),
-                assigned: figures.assigned.0 as u64,
-                partitions: figures.assigned.1 as u64,
+                assigned: figures.inflow.assigned.0 as u64,
+                partitions: figures.inflow.assigned.1 as u64,
             },
             shards: shards.collect(),
             lag: lag.collect(),

@@ -4,19 +4,20 @@
 
 use super::events::EventReader;
 use super::exchange::Captured;
+use super::neighbours::Unreadable;
 use crate::core::clock::Clocks;
 use crate::core::engine::{Engine, Observed};
 use crate::core::event::decode::{Attributes, RejectReason};
 use crate::core::event::{EventType, Topic};
 use crate::core::time::{Span, Time};
-use crate::edge::kafka::{DeadLetters, Reading, Reason, Record};
+use crate::edge::kafka::{Reading, Reason, Record};
 
 /// The way of a record through one worker.
-pub struct Pipeline {
+pub struct Pipeline<D> {
     pub events: EventReader,
     pub engine: Engine,
     pub clocks: Clocks,
-    pub dead_letters: DeadLetters,
+    pub dead_letters: D,
     /// The names of the topics in Kafka.
     pub names: Vec<(Topic, String)>,
     pub counts: Counts,
@@ -55,7 +56,7 @@ impl Counts {
     }
 }
 
-impl Reading for Pipeline {
+impl<D: Unreadable> Reading for Pipeline<D> {
     fn record(&mut self, record: &Record<'_>) -> Option<Time> {
         let payload = record.payload.unwrap_or_default();
         self.counts.records += 1;
@@ -101,7 +102,7 @@ impl Reading for Pipeline {
     }
 }
 
-impl Pipeline {
+impl<D: Unreadable> Pipeline<D> {
     /// Lets the time of every shard pass, and of the rules that span them. `idle`: monotonic time since the last call.
     pub fn pass(&mut self, shards: u32, idle: Option<Span>) {
         self.events.locating.refresh();

@@ -1,9 +1,11 @@
-//! What a restart takes up: the snapshot's records, and what only the database knows.
+//! What a restart takes up: the checkpoint's records and times, and what only the database knows.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 
+use crate::core::clock::Clocks;
 use crate::core::effect::IncidentId;
 use crate::core::engine::{self, Engine};
 use crate::core::incident::KnownIncident;
@@ -11,6 +13,7 @@ use crate::core::rule::{OnRemove, RuleSet, RuleState};
 use crate::core::time::{Span, Time};
 use crate::delivery::dispatch::Dispatcher;
 use crate::delivery::store::{Store, StoredIncident};
+use crate::edge::kafka::Place;
 use crate::edge::snapshot::{Checkpoint, Found, Log, Restored};
 
 /// The layout of the engine's records. To be raised when an older one can't be read any more.
@@ -22,6 +25,39 @@ pub fn open(directory: &Path) -> anyhow::Result<(Log, Found)> {
         tracing::warn!(bytes = found.cut_bytes, "an unfinished checkpoint was cut off");
     }
     Ok((log, found))
+}
+
+/// An engine and its clocks as they were at the last checkpoint.
+pub struct Resumed {
+    pub engine: Engine,
+    pub clocks: Clocks,
+}
+
+/// Builds an engine that goes on where the last checkpoint was; `put_back` shows it that checkpoint's records.
+pub fn resume<T>(
+    rules: &Arc<RuleSet>,
+    shards: u32,
+    places: &[Place],
+    checkpoint: Option<&Checkpoint>,
+    put_back: impl FnOnce(&mut Engine) -> anyhow::Result<T>,
+) -> anyhow::Result<(Resumed, T)> {
+    let shards: Vec<u32> = (0..shards).collect();
+    let mut engine = Engine::new(Arc::clone(rules), &shards);
+    if let Some(checkpoint) = checkpoint {
+        engine.resume(&checkpoint.rules);
+    }
+    let put_back = put_back(&mut engine)?;
+    let mut clocks = Clocks::new(&shards);
+    for (shard, time) in checkpoint.into_iter().flat_map(|checkpoint| &checkpoint.shard_times) {
+        clocks.resume(*shard, *time);
+    }
+    for place in places {
+        clocks.read(place.shard, place.topic, place.newest);
+        // Until Kafka says otherwise there is more to read, and time must not pass on its own: the group may take
+        // seconds to give a partition to us.
+        clocks.set_unread(place.shard, place.topic, true);
+    }
+    Ok((Resumed { engine, clocks }, put_back))
 }
 
 /// Puts the records of the last checkpoint back. Those of rules that have changed or are gone are to be deleted.

@@ -10,6 +10,7 @@ use super::effects::Batch;
 use super::exchange::{Exchange, Standing};
 use super::figures::Warming;
 use super::history::{self, Filled, HistorySource, Task};
+use super::neighbours::{Inflow as _, Neighbours};
 use super::worker::Worker;
 use crate::core::engine::{Mark, Successor};
 use crate::core::incident::KnownIncident;
@@ -74,7 +75,7 @@ impl Drop for Takeover {
     }
 }
 
-impl Worker {
+impl<N: Neighbours> Worker<N> {
     /// To be called between two turns.
     pub fn tend_takeover(&mut self) -> anyhow::Result<()> {
         if let Ok(order) = self.takeover.orders.try_recv() {
@@ -175,7 +176,7 @@ impl Worker {
 
     fn standing(&self) -> Standing {
         let (shards, scope) = self.pipeline.engine.times();
-        let inputs = self.intake.inputs().iter();
+        let inputs = self.inflow.inputs().iter();
         Standing {
             next: inputs.map(|input| (input.topic, input.partition, input.next)).collect(),
             shards,
