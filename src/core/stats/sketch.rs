@@ -8,6 +8,7 @@
 //! counts: adding and taking away are exact.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
@@ -181,6 +182,18 @@ impl Bins {
             bins.add(bin, from.unsigned()?);
         }
         Ok(bins)
+    }
+
+    /// How many values lie above a bin; may stop counting once they are more than `most`.
+    pub fn above(&self, bin: i32, most: u64) -> u64 {
+        let mut above = 0;
+        for (_, count) in self.counts.range((Bound::Excluded(bin), Bound::Unbounded)) {
+            above += count;
+            if above > most {
+                break;
+            }
+        }
+        above
     }
 
     /// The middle of the bin that holds the value of this rank (counted from 0 at the lowest), and of the next rank; `more`

@@ -6,6 +6,7 @@ use rust_decimal::prelude::ToPrimitive;
 use crate::core::event::{Event, Field, Symbol, TextField};
 use crate::core::rule::Limit;
 use crate::core::rule::samples::agg::{Agg, Asked, Room, Tally};
+use crate::core::rule::samples::below::{Near, surely_below, surely_below_until};
 use crate::core::rule::samples::judge::{Change, Measure, Reading};
 use crate::core::rule::samples::series::{OPEN, Shape};
 use crate::core::rule::samples::watched::Watched;
@@ -18,17 +19,21 @@ use super::{Bound, Metric};
 #[derive(Clone, Debug)]
 pub struct LimitOf {
     field: Option<TextField>,
-    values: Vec<(Symbol, Decimal)>,
-    default: Decimal,
+    values: Vec<(Symbol, Decimal, Option<Near>)>,
+    default: (Decimal, Option<Near>),
 }
 
 impl LimitOf {
     pub fn new(limit: &Limit) -> Self {
         match limit {
-            Limit::One(limit) => Self { field: None, values: Vec::new(), default: *limit },
+            Limit::One(limit) => {
+                Self { field: None, values: Vec::new(), default: (*limit, Near::of(*limit)) }
+            }
             Limit::By { field, values, default } => {
-                let values = values.iter().map(|(value, limit)| (Symbol::of(value), *limit)).collect();
-                Self { field: Some(*field), values, default: *default }
+                let values = values.iter();
+                let values =
+                    values.map(|(value, limit)| (Symbol::of(value), *limit, Near::of(*limit))).collect();
+                Self { field: Some(*field), values, default: (*default, Near::of(*default)) }
             }
         }
     }
@@ -38,7 +43,12 @@ impl LimitOf {
     }
 
     pub fn at(&self, value: Symbol) -> Decimal {
-        self.values.iter().find(|(known, _)| *known == value).map_or(self.default, |(_, limit)| *limit)
+        self.find(value).0
+    }
+
+    fn find(&self, value: Symbol) -> (Decimal, Option<Near>) {
+        let known = self.values.iter().find(|(known, ..)| *known == value);
+        known.map_or(self.default, |(_, limit, near)| (*limit, *near))
     }
 }
 
@@ -50,6 +60,8 @@ pub struct MetricMeasure {
     bound: Bound,
     limit: LimitOf,
     min_samples: u64,
+    /// The share of a quantile that shall not be above its limit.
+    high: Option<f64>,
     /// Samples are ages.
     ages: bool,
     drifts: bool,
@@ -67,6 +79,10 @@ impl MetricMeasure {
             bound: settings.bound,
             limit: LimitOf::new(&settings.limit),
             min_samples: u64::from(settings.min_samples),
+            high: match (settings.agg, settings.bound) {
+                (Agg::Quantile(share), Bound::Above | Bound::AtLeast) => share.to_f64(),
+                _ => None,
+            },
             ages: settings.pair().is_some(),
             drifts: settings.is_time(),
             unit: if settings.is_time() { 1_000.0 } else { 1.0 },
@@ -77,6 +93,11 @@ impl MetricMeasure {
     /// Whether the condition asks for little, so that a window that is not whole yet proves nothing.
     pub fn asks_for_little(&self) -> bool {
         matches!(self.bound, Bound::Below | Bound::AtMost)
+    }
+
+    const fn asked(&self, time: Time) -> Asked {
+        let from = Time::from_millis(time.as_millis() - self.shape.reach.as_millis());
+        Asked { from, to: time, now: time, ages: self.ages, which: 0 }
     }
 
     /// The field that the limit depends on.
@@ -147,6 +168,12 @@ impl Measure for MetricMeasure {
         !is_short || leaves || held + watched.series.between(from, until).len() as u64 <= self.min_samples
     }
 
+    fn surely_quiet_until(&mut self, watched: &mut Watched, from: Time) -> Option<Time> {
+        let (share, near) = (self.high.filter(|_| self.ages)?, self.limit.find(watched.limit_of).1?);
+        let asked = self.asked(from);
+        surely_below_until(&near, share, &self.shape, &mut watched.series, asked)
+    }
+
     fn recovers(&self, reading: &Reading, by_event: bool) -> bool {
         // That fewer things happen is no sign of health where the trouble was that many did.
         reading.evidence.samples >= self.min_samples && (by_event || !self.agg.is_amount())
@@ -157,8 +184,14 @@ impl Measure for MetricMeasure {
     }
 
     fn read(&mut self, watched: &mut Watched, time: Time) -> Reading {
-        let from = time - self.shape.reach;
-        let asked = Asked { from, to: time, now: time, ages: self.ages, which: 0 };
+        let asked = self.asked(time);
+        if let Some(share) = self.high
+            && let (limit, Some(near)) = self.limit.find(watched.limit_of)
+            && let Some(samples) = surely_below(&near, share, &self.shape, &mut watched.series, asked)
+        {
+            let limit = limit.to_f64().unwrap_or(0.0) / self.unit;
+            return Reading { holds: false, evidence: Evidence { samples, limit, ..Evidence::default() } };
+        }
         let tally = self.room.tally(&self.shape, &mut watched.series, asked);
         let whole = || watched.series.begun(&self.shape, time) + self.shape.reach <= time;
         self.judge(tally, watched.limit_of, whole)

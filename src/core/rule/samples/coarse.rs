@@ -69,6 +69,16 @@ impl Coarse {
         counts.filter(|(_, open)| *open > 0).filter_map(|(place, open)| Some((self.number(place)?, open)))
     }
 
+    /// How many values of the buckets from a place on lie above a bin.
+    pub fn above(&self, place: usize, bin: i32) -> u64 {
+        let sketches = self.more.iter().skip(place).flatten().filter_map(|more| match &**more {
+            More::Sketch(sketch) => Some(sketch),
+            More::Values(_) => None,
+        });
+        let above = sketches.flat_map(Sketch::bins).filter(|(other, _)| *other > bin);
+        above.map(|(_, count)| u64::from(count)).sum()
+    }
+
     /// The values of the buckets that have one.
     pub fn values(&self, shape: &Shape, range: Range<usize>) -> impl Iterator<Item = Decimal> + '_ {
         let placed = matches!(shape.agg.keeps(), Keeps::First | Keeps::Last);

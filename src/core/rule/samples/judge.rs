@@ -39,6 +39,11 @@ pub trait Measure: Send + std::fmt::Debug {
         true
     }
 
+    /// Up to when the condition surely does not become true without an event, if nothing leaves its windows after `from`.
+    fn surely_quiet_until(&mut self, _watched: &mut Watched, _from: Time) -> Option<Time> {
+        None
+    }
+
     /// Whether an end that was reached like this shows that all is well.
     fn recovers(&self, reading: &Reading, by_event: bool) -> bool;
 

@@ -4,6 +4,7 @@ use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 
 use super::agg::{Agg, Asked, Room, Tally};
+use super::below::{Near, surely_below, surely_below_until};
 use super::series::{OPEN, Sample, Series, Shape};
 use crate::core::codec::{Reader, Writer};
 use crate::core::rule::table::testing::{Random, at, seconds};
@@ -188,4 +189,52 @@ fn what_is_open_in_a_bucket_is_never_taken_for_older_than_it_is_and_can_still_en
         let expected = if agg == Agg::Sum { 300_000.0 } else { 1_000.0 };
         assert!(close(ended.value.unwrap().to_f64().unwrap(), expected, 0.01), "{agg:?} {ended:?}");
     }
+}
+
+#[test]
+fn what_surely_lies_below_a_limit_does_so_until_it_is_said_to() {
+    let (mut sure, mut below, mut later) = (0, 0, 0);
+    for seed in 0..400 {
+        let mut random = Random::new(seed);
+        let share = Decimal::new([50, 75, 90, 95][random.below(4) as usize], 2);
+        let shape = Shape::new(Agg::Quantile(share), seconds(600), seconds(600));
+        let mut series = Series::default();
+        let (count, gap) = (random.between(2, 400), random.between(1, 8));
+        for number in 0..count {
+            let value = match random.below(10) {
+                0 => OPEN,
+                1 => Decimal::from(random.between(100, 400) * 1_000),
+                _ => Decimal::from(random.between(1, 90) * 1_000),
+            };
+            series.insert(&shape, Sample { time: at(number * gap), value });
+        }
+        let limit = Decimal::from(random.between(60, 300) * 1_000);
+        let near = Near::of(limit).unwrap();
+        let asked = |now: Time| Asked { from: now - seconds(600), to: now, now, ages: true, which: 0 };
+        let is_above = |series: &mut Series, now: Time| {
+            Room::default().tally(&shape, series, asked(now)).value.is_some_and(|value| value > limit)
+        };
+        let exact = share.to_f64().unwrap();
+        for _ in 0..10 {
+            let now = at(random.below(count * gap + 200));
+            let truly = is_above(&mut series, now);
+            below += u32::from(!truly);
+            if let Some(samples) = surely_below(&near, exact, &shape, &mut series, asked(now)) {
+                assert!(!truly, "seed {seed}, at {now:?}");
+                assert_eq!(samples, Room::default().tally(&shape, &mut series, asked(now)).samples);
+                sure += 1;
+            }
+            let until = surely_below_until(&near, exact, &shape, &mut series, asked(now));
+            let Some(until) = until.filter(|until| *until > now) else { continue };
+            // Nothing may leave meanwhile.
+            let leaves = series.times(&shape).map(|time| time + seconds(600)).find(|time| *time > now);
+            let until = until.min(leaves.unwrap()).since(now).as_millis();
+            for step in 1..20 {
+                let then = now + Span::from_millis(until * step / 20);
+                assert!(!is_above(&mut series, then), "seed {seed}, at {now:?}, then {then:?} of {until}");
+                later += 1;
+            }
+        }
+    }
+    assert!(sure * 3 > below * 2 && later > 10_000, "{sure} of {below}, {later}");
 }

@@ -96,6 +96,9 @@ impl Walk {
         if !measure.drifts() || watched.series.is_empty() {
             return next;
         }
+        if let Some(quiet) = measure.surely_quiet_until(watched, from).filter(|quiet| *quiet > from) {
+            return next.min(quiet);
+        }
         self.gather(measure, watched, from, Time::MIN);
         let last = Point { time: next.min(watched.series.newest() + measure.shape().reach), is_event: false };
         let mut before = (from, None);
