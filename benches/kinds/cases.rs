@@ -351,7 +351,8 @@ impl Worked {
         if hears.peek().is_some() {
             let facts = Facts::of(event);
             for rule in hears {
-                let heard = Overheard { rule, since: event.time, withdrawn: false, facts: &facts };
+                let heard =
+                    Overheard { rule, since: event.time, withdrawn: false, opening: false, facts: &facts };
                 self.watch.overhear(subject, &heard, moment, &mut self.judged);
             }
         }

@@ -21,7 +21,7 @@ use crate::core::by_shard::ByShard;
 use crate::core::effect::{Effect, Subject};
 use crate::core::event::{Event, EventType, Facts, Symbol, TextField, Topic};
 use crate::core::incident::cover::Cause;
-use crate::core::incident::{self, Affected, Finding, Incidents, Key, KnownIncident, Outcome};
+use crate::core::incident::{self, Affected, Finding, Incidents, Key, KnownIncident, Opening, Outcome};
 use crate::core::rule::scope::judge::ScopeJudge;
 use crate::core::rule::scope::slice_key;
 use crate::core::rule::table::Overheard;
@@ -261,6 +261,7 @@ impl Engine {
         }
         if self.plan.listeners.get(usize::from(index)).is_some_and(|listeners| !listeners.is_empty()) {
             self.spread(shard, index, rule, judged, event, at);
+            self.spread_openings(shard, event, at);
         }
     }
 
@@ -274,8 +275,6 @@ impl Engine {
         event: Option<&Event<'_>>,
         at: Time,
     ) {
-        let rules = Arc::clone(&self.rules);
-        let listeners = self.plan.listeners.get(usize::from(index)).cloned().unwrap_or_default();
         for Judged { subject, verdict } in judged {
             let (since, withdrawn) = match *verdict {
                 Verdict::Found { since, .. } => (since, false),
@@ -292,22 +291,48 @@ impl Engine {
                 Some(if event.time == since { facts } else { facts.only(group) })
             };
             let Some(facts) = stored.cloned().or_else(of_event) else { continue };
-            for listener in &listeners {
-                let place = usize::from(*listener);
-                let Some(listening) = rules.rules.get(place) else { continue };
-                let Some(state) = self.shards.get_mut(shard) else { return };
-                let group = listening.groups.first().map_or(&[][..], Vec::as_slice);
-                let Some(heard_by) = subject_key_of(group, |field| facts.text(field)) else { continue };
-                let moment = state.moment(listening, self.plan.topics[place], None);
-                let Some(watch) = &mut state.watches[place] else { continue };
-                let heard = Overheard { rule: &rule.name, since, withdrawn, facts: &facts };
-                let mut out = Vec::new();
-                watch.overhear(heard_by, &heard, moment, &mut out);
-                if !out.is_empty() {
-                    self.take_local(shard, *listener, listening, &out, event, at);
-                }
-                self.note_due(shard, place);
+            let heard = Overheard { rule: &rule.name, since, withdrawn, opening: false, facts: &facts };
+            self.tell_listeners(shard, index, &heard, event, at);
+        }
+    }
+
+    /// Lets rules hear of the tickets that have opened.
+    fn spread_openings(&mut self, shard: u32, event: Option<&Event<'_>>, at: Time) {
+        while let Some(state) = self.shards.get_mut(shard)
+            && let Some(opening) = state.incidents.take_opening()
+        {
+            let rules = Arc::clone(&self.rules);
+            let Some(rule) = rules.rules.get(usize::from(opening.key.rule)) else { continue };
+            let Opening { since, withdrawn, ref facts, .. } = opening;
+            let heard = Overheard { rule: &rule.name, since, withdrawn, opening: true, facts };
+            self.tell_listeners(shard, opening.key.rule, &heard, event, at);
+        }
+    }
+
+    fn tell_listeners(
+        &mut self,
+        shard: u32,
+        index: u16,
+        heard: &Overheard<'_>,
+        event: Option<&Event<'_>>,
+        at: Time,
+    ) {
+        let rules = Arc::clone(&self.rules);
+        let listeners = self.plan.listeners.get(usize::from(index)).cloned().unwrap_or_default();
+        for listener in listeners {
+            let place = usize::from(listener);
+            let Some(listening) = rules.rules.get(place) else { continue };
+            let Some(state) = self.shards.get_mut(shard) else { return };
+            let group = listening.groups.first().map_or(&[][..], Vec::as_slice);
+            let Some(heard_by) = subject_key_of(group, |field| heard.facts.text(field)) else { continue };
+            let moment = state.moment(listening, self.plan.topics[place], None);
+            let Some(watch) = &mut state.watches[place] else { continue };
+            let mut out = Vec::new();
+            watch.overhear(heard_by, heard, moment, &mut out);
+            if !out.is_empty() {
+                self.take_local(shard, listener, listening, &out, event, at);
             }
+            self.note_due(shard, place);
         }
     }
 
@@ -366,6 +391,9 @@ impl Engine {
         }
         if let Some(state) = self.shards.get_mut(shard) {
             state.incidents.advance(due, &mut self.effects);
+            self.spread_openings(shard, None, due);
+        }
+        if let Some(state) = self.shards.get_mut(shard) {
             state.reschedule();
         }
     }

@@ -9,6 +9,7 @@ mod ending;
 pub mod journal;
 mod kinship;
 mod life;
+mod opening;
 mod propose;
 mod state;
 pub mod succession;
@@ -28,6 +29,7 @@ use crate::core::rule::verdict::{Evidence, Verdict};
 use crate::core::rule::{Rule, RuleSet};
 use crate::core::time::{Span, Time};
 
+pub use opening::Opening;
 pub use state::{Affected, Incident, Offered, Phase};
 
 use cover::Cause;
@@ -114,6 +116,9 @@ pub struct Incidents {
     live: HashMap<Key, Incident>,
     /// Opened, and not announced yet.
     opened: VecDeque<Key>,
+    /// By rule: whether another one waits for its openings; and what it has not been told of yet.
+    awaited: Vec<bool>,
+    openings: VecDeque<Opening>,
     due: BTreeSet<(Time, Key)>,
     known: BTreeMap<(CompactString, Subject), KnownIncident>,
     changed: BTreeSet<Key>,
@@ -147,6 +152,8 @@ impl Incidents {
             kinship: Kinship::new(&rules),
             reach,
             opened: VecDeque::new(),
+            awaited: rules.awaited_openings(),
+            openings: VecDeque::new(),
             rules,
             live: HashMap::new(),
             due: BTreeSet::new(),
@@ -332,6 +339,7 @@ impl Incidents {
     fn settle(&mut self, key: Key, rule: &Rule, before: Standing) {
         self.changed.insert(key);
         self.note_phase(key, before.phase);
+        self.note_opening(key, rule, before.phase);
         let Some(incident) = self.live.get(&key) else { return };
         let phase = incident.phase;
         if incident.unannounced.is_some() {

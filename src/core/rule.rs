@@ -31,7 +31,7 @@ pub mod verdict;
 mod whereabouts;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rust_decimal::Decimal;
@@ -269,14 +269,18 @@ impl Detect {
         }
     }
 
-    /// The rules whose findings it hears.
+    /// The rules whose findings or openings it hears.
     pub fn hears(&self) -> impl Iterator<Item = &str> {
-        let heard = match self {
-            Self::Sequence(detect) => detect.findings.as_slice(),
-            Self::Correlation(detect) => detect.of.as_slice(),
+        self.heard().iter().map(|heard| heard.rule.as_str())
+    }
+
+    /// What it hears of other rules.
+    pub fn heard(&self) -> &[sequence::Heard] {
+        match self {
+            Self::Sequence(detect) => &detect.findings,
+            Self::Correlation(detect) => &detect.of,
             _ => &[],
-        };
-        heard.iter().map(|heard| heard.rule.as_str())
+        }
     }
 
     /// The condition that ends or clears, whatever the rule's filter says; [`Condition::Never`] for kinds without one.
@@ -435,6 +439,14 @@ impl RuleSet {
     /// Text fields whose symbols must be computed per event.
     pub fn symbols(&self) -> TextSet {
         self.rules.iter().fold(TextSet::EMPTY, |fields, rule| fields.or(rule.symbols()))
+    }
+
+    /// By rule: whether another one that is not paused waits for its openings.
+    pub fn awaited_openings(&self) -> Vec<bool> {
+        let waiting = self.rules.iter().filter(|rule| rule.state != RuleState::Paused);
+        let heard = waiting.flat_map(|rule| rule.detect.heard()).filter(|heard| heard.opening);
+        let awaited: BTreeSet<&str> = heard.map(|heard| heard.rule.as_str()).collect();
+        self.rules.iter().map(|rule| awaited.contains(rule.name.as_str())).collect()
     }
 
     /// Whether a rule that is not paused looks at fields of the customer.

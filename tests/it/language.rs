@@ -12,12 +12,11 @@ use forewarn::core::rule::parse::{LoadOptions, LoadedRule, RuleError, check_set,
 use crate::source::repository;
 
 /// What the language names and this version does not have.
-const NOT_YET: [&str; 8] = [
+const NOT_YET: [&str; 7] = [
     "a learned limit",
     "the kind `baseline`",
     "the kind `login_risk`",
     "`greedy`",
-    "`opening`",
     "`to_first(created)`",
     "`to_last(created)`",
     "`until`",

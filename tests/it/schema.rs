@@ -92,7 +92,7 @@ fn every_shipped_rule_names_the_schema_and_keeps_to_it() {
 }
 
 /// A rule with one map of each name of the schema, that map being `HERE`.
-const MAPS: [(&str, &str); 29] = [
+const MAPS: [(&str, &str); 30] = [
     ("rule", "HERE"),
     ("incident", "incident: HERE"),
     ("cover", "incident: { covered_by: [HERE] }"),
@@ -125,6 +125,7 @@ const MAPS: [(&str, &str); 29] = [
     ("step", "detect: { kind: sequence, within: 1h, steps: [HERE] }"),
     ("reconcile", "detect: HERE"),
     ("correlation", "detect: HERE"),
+    ("heard", "detect: { kind: correlation, type: event_count, window: 1h, at_least: 2, of: [HERE] }"),
 ];
 
 #[test]

@@ -170,6 +170,8 @@ impl Incident {
         self.findings.clear();
         self.settled_findings = 0;
         self.cleared = None;
+        // What was said of the time before stays as true as it was.
+        (self.opening, self.earlier) = (None, None);
         if let Some(facts) = (finding.facts)() {
             self.facts = Some(facts);
         }
@@ -184,7 +186,10 @@ impl Incident {
             self.findings.remove(0);
             self.settled_findings = self.settled_findings.saturating_add(1);
         }
-        self.since = self.since.min(finding.since);
+        if finding.since < self.since {
+            self.since = finding.since;
+            self.earlier = (finding.facts)();
+        }
         self.started_at = self.started_at.min(finding.started_at);
         if finding.since >= self.last_finding {
             self.last_finding = finding.since;

@@ -115,6 +115,10 @@ pub struct Incident {
     pub(super) unannounced: Option<(TicketStep, Time)>,
     /// When the rule's policy closes a point incident, or what follows a lasting one's end.
     pub(super) timer: Option<Time>,
+    /// What was said of its opening to rules that wait for it.
+    pub(super) opening: Option<Time>,
+    /// The event with which it began, where that has arrived after the first one.
+    pub(super) earlier: Option<Box<Facts>>,
 }
 
 impl Incident {
@@ -156,6 +160,8 @@ impl Incident {
             affected_reported: 0,
             unannounced: None,
             timer: None,
+            opening: None,
+            earlier: None,
         }
     }
 
@@ -229,6 +235,10 @@ impl Incident {
         writer.unsigned(u64::from(self.affected_reported));
         writer.option(self.timer, Writer::time);
         writer.option(self.paid, |writer, paid| paid.encode(writer));
+        if self.opening.is_some() || self.earlier.is_some() {
+            writer.option(self.opening, Writer::time);
+            writer.option(self.earlier.as_deref(), |writer, facts| facts.encode(writer));
+        }
     }
 
     pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Self, CorruptState> {
@@ -289,8 +299,15 @@ impl Incident {
             affected_reported: reader.unsigned32()?,
             unannounced: None,
             timer: reader.option(Reader::time)?,
+            opening: None,
+            earlier: None,
         };
         incident.paid = reader.option(StepAmount::decode)?;
+        // Nobody waited for its opening, or an earlier version wrote it.
+        if !reader.0.is_empty() {
+            incident.opening = reader.option(Reader::time)?;
+            incident.earlier = reader.option(Facts::decode)?.map(Box::new);
+        }
         reader.end()?;
         Ok(incident)
     }

@@ -69,6 +69,7 @@ impl Incidents {
         let mut fresh = warmed.map(|warmed| warmed.hand_over(change)).unwrap_or_default();
         self.recount(change);
         self.kinship = Kinship::new(change.rules);
+        self.awaited = change.rules.awaited_openings();
         self.quiet_until = change.quiet_until.to_vec();
         self.now = change.at;
         self.due.clear();

@@ -4,6 +4,7 @@
 //! what grows by itself (the age of what is still open), in between. The judge looks at exactly these moments.
 
 pub mod agg;
+pub mod below;
 mod coarse;
 pub mod judge;
 mod packed;

@@ -119,10 +119,12 @@ pub enum Skip {
     PastLastEvent,
 }
 
-/// The findings of a rule, as a question of their own.
+/// The findings of a rule, or the openings of its tickets, as a question of their own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heard {
     pub rule: String,
+    /// Openings alone count.
+    pub opening: bool,
     /// The bit that is set for them.
     pub bit: u8,
 }

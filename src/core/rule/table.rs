@@ -29,6 +29,8 @@ pub struct Overheard<'a> {
     pub since: Time,
     /// What was found at `since` has proved untrue.
     pub withdrawn: bool,
+    /// A ticket of it has opened; else it has found something.
+    pub opening: bool,
     pub facts: &'a Facts,
 }
 

@@ -246,6 +246,7 @@ kinds! {
     deadline: DEADLINE,
     sequence: SEQUENCE,
     hearing: HEARING,
+    opening: OPENING,
     correlation: CORRELATION,
     paid_without_key: PAID_WITHOUT_KEY,
     key_without_payment: KEY_WITHOUT_PAYMENT,

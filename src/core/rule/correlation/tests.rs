@@ -99,13 +99,13 @@ fn every_type_finds_what_its_model_finds_in_whatever_order_findings_come_and_go(
         let moment = Moment { settled: at(-120), now: at(0), late: false };
         for (time, rule, ip) in &findings {
             let facts = facts(ip);
-            let heard = Overheard { rule, since: at(*time), withdrawn: false, facts: &facts };
+            let heard = Overheard { rule, since: at(*time), withdrawn: false, opening: false, facts: &facts };
             watch.overhear(Symbol(1), &heard, moment, &mut out);
         }
         if random.percent(50) {
             let (time, rule, ip) = findings.remove(random.below(findings.len() as i64) as usize);
             let facts = facts(ip);
-            let heard = Overheard { rule, since: at(time), withdrawn: true, facts: &facts };
+            let heard = Overheard { rule, since: at(time), withdrawn: true, opening: false, facts: &facts };
             watch.overhear(Symbol(1), &heard, moment, &mut out);
         }
         let end = Moment { settled: at(-120), now: at(2_000), late: false };
@@ -135,7 +135,7 @@ fn a_restored_correlation_still_misses_what_does_not_come() {
     let facts = facts("p");
     let moment = Moment { settled: at(-120), now: at(0), late: false };
     let mut out = Vec::new();
-    let heard = Overheard { rule: "a", since: at(0), withdrawn: false, facts: &facts };
+    let heard = Overheard { rule: "a", since: at(0), withdrawn: false, opening: false, facts: &facts };
     watch.overhear(Symbol(1), &heard, moment, &mut out);
     let mut records = Vec::new();
     watch.drain_changes(&mut |key, value| records.push((key.to_vec(), value.unwrap().to_vec())));

@@ -162,7 +162,8 @@ fn a_finding_of_another_rule_is_a_step_until_it_is_withdrawn() {
     let facts = crate::core::event::Facts::of(&origin.event);
     let moment = Moment { settled: at(-120), now: at(0), late: false };
     let mut out = Vec::new();
-    let heard = |withdrawn| Overheard { rule: "other", since: at(0), withdrawn, facts: &facts };
+    let heard =
+        |withdrawn| Overheard { rule: "other", since: at(0), withdrawn, opening: false, facts: &facts };
     watch.overhear(Symbol(1), &heard(false), moment, &mut out);
     watch.overhear(Symbol(1), &Overheard { rule: "unheard", ..heard(false) }, moment, &mut out);
     for (time, shown) in [(1, "b/q"), (2, "b/p")] {

@@ -253,7 +253,8 @@ impl<P: Pattern> Watch for PatternWatch<P> {
 
     fn overhear(&mut self, subject: Symbol, heard: &Overheard<'_>, moment: Moment, out: &mut Vec<Judged>) {
         self.paid.clear();
-        let of_rule = self.settings.findings().iter().filter(|finding| finding.rule == heard.rule);
+        let of_rule = self.settings.findings().iter();
+        let of_rule = of_rule.filter(|own| own.rule == heard.rule && own.opening == heard.opening);
         let bits = of_rule.fold(0, |bits, finding| bits | 1_u64 << finding.bit);
         if bits == 0 {
             return;

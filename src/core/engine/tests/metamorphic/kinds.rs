@@ -448,6 +448,44 @@ pub const HEARING: Kind = Kind {
     worlds: WORLDS,
 };
 
+/// Rules that have one ticket at most of each subject: whether one has ended before the next begins is judged by what is
+/// known at the time.
+const OPENED: &str = "---
+name: moved
+topics: logins
+group_by: [account_id, ip]
+detect: { kind: change, fields: [device_id], window: 5m }
+incident: { close_after: 6h }
+---
+name: payee
+topics: logins
+group_by: [account_id, device_id]
+where: 'type == \"account.payee_changed\"'
+detect: { kind: any }
+incident: { close_after: 6h }
+";
+
+pub const OPENING: Kind = Kind {
+    rule: |random| {
+        let steps = [
+            "kind: sequence, within: 400s, steps: [{ name: login, opening: moved }, \
+             { name: change, finding: payee }]",
+            "kind: sequence, within: 10m, steps: [{ name: change, when: 'type == \"login.succeeded\"' }, \
+             { name: login, opening: moved, then: followed_by_any }]",
+            "kind: sequence, within: 200s, steps: [{ name: login, opening: moved }, \
+             { name: again, when: 'ip == login.ip', not: true }]",
+            "kind: correlation, of: [{ opening: moved }, payee], type: temporal, window: 5m",
+            "kind: correlation, of: [moved, { opening: payee }], type: absent, window: 5m",
+        ];
+        let frame = Frame { groups: &["account_id"], ..LOGINS };
+        let detect = pick(random, &steps);
+        format!("{}{OPENED}", frame.around(random, "", detect))
+    },
+    world: Draw::logins,
+    withdraws: true,
+    worlds: WORLDS,
+};
+
 pub const CORRELATION: Kind = Kind {
     rule: |random| {
         let kinds = [

@@ -7,7 +7,7 @@ use crate::core::rule::correlation::{Correlation, Judged, MOST_RULES};
 use crate::core::rule::sequence::Heard;
 
 use super::super::fields::{Fields, Reading};
-use super::super::yaml::Node;
+use super::super::yaml::{Node, Value};
 
 /// Findings that are kept of a subject bound what can be asked of them.
 const MOST_FINDINGS: u32 = 64;
@@ -88,6 +88,18 @@ fn take_if<'n>(
     Some(node)
 }
 
+/// A rule's name, or `{ opening: … }` where the openings of its tickets alone count.
+fn heard(node: &Node, reading: &mut Reading<'_>) -> Option<(String, bool)> {
+    const EXPECTED: &str = "the name of a rule";
+    if !matches!(node.value, Value::Map(_)) {
+        return Some((reading.name(node, EXPECTED)?, false));
+    }
+    let mut fields = Fields::of(node, "an entry of `of`", reading)?;
+    let rule = fields.need("opening").and_then(|node| reading.name(node, EXPECTED));
+    fields.finish(reading);
+    Some((rule?, true))
+}
+
 fn rules(node: &Node, asked: &mut Asked, reading: &mut Reading<'_>) -> Option<Vec<Heard>> {
     let items = reading.items(node);
     if items.len() > MOST_RULES {
@@ -96,12 +108,12 @@ fn rules(node: &Node, asked: &mut Asked, reading: &mut Reading<'_>) -> Option<Ve
     }
     let mut of: Vec<Heard> = Vec::with_capacity(items.len());
     for item in items {
-        let rule = reading.name(item, "the name of a rule")?;
-        if of.iter().any(|heard| heard.rule == rule) {
+        let (rule, opening) = heard(item, reading)?;
+        if of.iter().any(|heard| heard.rule == rule && heard.opening == opening) {
             reading.report(&item.span, format!("`{rule}` is given twice"));
             return None;
         }
-        of.push(Heard { rule, bit: asked.questions.len() as u8 });
+        of.push(Heard { rule, opening, bit: asked.questions.len() as u8 });
         // No event answers it.
         asked.questions.push(Condition::Never);
     }

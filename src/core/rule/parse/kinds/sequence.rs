@@ -106,21 +106,22 @@ impl Steps {
         });
         let times = fields.take("times").map_or(Some(Times::ONCE), |node| times(node, reading));
         let distinct = fields.take("distinct").map_or(Some(Vec::new()), |node| self.distinct(node, reading));
-        let when = match (fields.take("when"), fields.take("finding")) {
-            (Some(node), None) => self.when(node, reading),
-            (None, Some(node)) => self.finding(node, reading),
-            (None, None) => {
-                if !fields.has("opening") {
-                    fields.missing(&["when", "finding"], reading);
-                }
+        let when = match (fields.take("when"), fields.take("finding"), fields.take("opening")) {
+            (Some(node), None, None) => self.when(node, reading),
+            (None, Some(node), None) => self.heard(node, false, reading),
+            (None, None, Some(node)) => self.heard(node, true, reading),
+            (None, None, None) => {
+                fields.missing(&["when", "finding", "opening"], reading);
                 None
             }
-            (Some(_), Some(_)) => {
-                reading.report(&fields.key_span("finding"), "a step has either `when` or `finding`");
+            (when, ..) => {
+                let name = if when.is_some() && fields.has("finding") { "finding" } else { "opening" };
+                let message = "a step has one of `when`, `finding` and `opening`";
+                reading.report(&fields.key_span(name), message);
                 None
             }
         };
-        fields.not_yet(&["greedy", "until", "opening"], reading);
+        fields.not_yet(&["greedy", "until"], reading);
         if not == Some(true) {
             let said = ["times", "distinct", "optional"].into_iter().find(|name| fields.has(name));
             if let Some(name) = said {
@@ -158,9 +159,10 @@ impl Steps {
     }
 
     /// A bit that no event sets by itself.
-    fn finding(&mut self, node: &Node, reading: &mut Reading<'_>) -> Option<StepCondition> {
+    fn heard(&mut self, node: &Node, opening: bool, reading: &mut Reading<'_>) -> Option<StepCondition> {
         let rule = reading.name(node, "the name of a rule")?;
-        let known = self.findings.iter().find(|heard| heard.rule == rule).map(|heard| heard.bit);
+        let is_known = |heard: &&Heard| heard.rule == rule && heard.opening == opening;
+        let known = self.findings.iter().find(is_known).map(|heard| heard.bit);
         let bit = known.or_else(|| {
             let bit = self.asked.questions.len();
             self.asked.questions.push(Condition::Never);
@@ -171,7 +173,7 @@ impl Steps {
             return None;
         };
         if known.is_none() {
-            self.findings.push(Heard { rule, bit });
+            self.findings.push(Heard { rule, opening, bit });
         }
         Some(StepCondition::Alone(bit))
     }

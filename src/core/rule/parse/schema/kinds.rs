@@ -34,6 +34,7 @@ pub fn maps() -> Vec<Map> {
         travel(),
         sequence(),
         step(),
+        heard(),
         reconcile(),
         correlation(),
     ]
@@ -279,6 +280,7 @@ fn step() -> Map {
         field("name", Of("name"), "What other steps call it").needed(),
         field("when", Of("condition"), "The event; fields of earlier steps as `login.ip`"),
         field("finding", Of("name"), "A finding of this rule, in place of an event"),
+        field("opening", Of("name"), "A ticket of this rule that opens, in place of an event"),
         field("not", Of("flag"), "It must not happen between its neighbours").default("false"),
         field("optional", Of("flag"), "It may be missing").default("false"),
         field(
@@ -290,7 +292,7 @@ fn step() -> Map {
         field("times", Of("times"), "How often: 3, 2..4, 1..").default("1"),
         field("distinct", Of("distinct"), "How many values of a field it shows: { channel: 2.. }"),
     ];
-    map("step", fields).choose(Choice::One(&["when", "finding"]))
+    map("step", fields).choose(Choice::One(&["when", "finding", "opening"]))
 }
 
 fn reconcile() -> Map {
@@ -303,10 +305,20 @@ fn reconcile() -> Map {
     kind("reconcile", fields)
 }
 
+fn heard() -> Map {
+    let about = "The rule of whose tickets the openings alone count";
+    map("heard", vec![field("opening", Of("name"), about).needed()])
+}
+
 fn correlation() -> Map {
     let types = vec!["event_count", "value_count", "temporal", "temporal_ordered", "absent"];
     let fields = vec![
-        field("of", Of("name").several(), "The rules whose findings count, at most 16").needed(),
+        field(
+            "of",
+            AnyOf(vec![Of("name"), Of("heard")]).several(),
+            "The rules whose findings count, or the openings of their tickets; at most 16",
+        )
+        .needed(),
         window("How near they must be to each other").needed(),
         field("type", Words(types), "What must be among their findings").needed(),
         field("at_least", Whole(1..=64), "With the counts: so many"),

@@ -40,10 +40,15 @@ fn a_wrong_sequence_is_answered_with_the_place_and_what_was_expected() {
         (steps(&["name: a, when: 'exists(ip)', not: true", login]), "7:5", &["can't begin"]),
         (steps(&["name: a, when: 'exists(ip)', not: true, times: 2"]), "7:49", &["what must not happen"]),
         (steps(&["name: a, when: 'exists(ip)', times: 4..2"]), "7:45", &["a range such as 2..4"]),
-        (steps(&["name: a, when: 'exists(ip)', finding: y"]), "7:38", &["either `when` or `finding`"]),
-        (steps(&["name: a"]), "7:9", &["`when` or `finding`"]),
+        (
+            steps(&["name: a, when: 'exists(ip)', finding: y"]),
+            "7:38",
+            &["one of `when`, `finding` and `opening`"],
+        ),
+        (steps(&["name: a"]), "7:9", &["`when` or `finding` or `opening`"]),
         (steps(&[login, "name: b, when: 'exists(ip)', optional: true"]), "7:5", &["`b` is optional"]),
-        (steps(&[login, "name: b, opening: y"]), "8:18", &["not supported yet"]),
+        (steps(&[login, "name: b, finding: y, opening: y"]), "8:30", &["one of `when`, `finding` and"]),
+        (steps(&[login, "name: b, opening: [y]"]), "8:27", &["the name of a rule"]),
         (format!("{}  skip: to_first(login)\n", steps(&[login])), "8:9", &["not supported yet"]),
     ] {
         expect(&detect, place, parts);
@@ -57,6 +62,8 @@ fn a_wrong_correlation_is_answered_with_the_place_and_what_was_expected() {
         ("of: [a, b], type: temporel", &["did you mean `temporal`"] as &[&str]),
         ("of: [a], type: temporal", &["expected at least 2 rules"]),
         ("of: [a, a], type: temporal", &["`a` is given twice"]),
+        ("of: [{ opening: a }, { opening: a }], type: temporal", &["`a` is given twice"]),
+        ("of: [a, { openning: b }], type: temporal", &["has no field `openning`"]),
         ("of: [a], type: event_count", &["has no `at_least`"]),
         ("of: [a], type: value_count, at_least: 2", &["has no `field`"]),
         ("of: [a, b], type: temporal, at_least: 2", &["`at_least` belongs to the type event_count"]),
