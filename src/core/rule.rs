@@ -108,7 +108,8 @@ impl Rule {
 
     /// Whether `for` has a meaning: something can show, before the ticket opens, that it need not.
     pub fn pends(&self) -> bool {
-        self.detect.lasts() || self.incident.resolve_when.is_some()
+        let ends = matches!(self.detect, Detect::Deadline(_));
+        ends || self.detect.lasts() || self.incident.resolve_when.is_some()
     }
 
     /// Event types that the rule must see at all, for any of its roles.

@@ -126,6 +126,23 @@ fn point_findings_stay_open_until_close_after_and_a_deadline_until_its_end() {
     assert_eq!(lines, ["65 ticket.opened x o1 since 60", "100 ticket.resolved x o1 recovered"]);
 }
 
+#[test]
+fn a_missed_deadline_pends_until_its_end_and_joins_what_explains_it_meanwhile() {
+    let text = format!(
+        "{}for: 5m\nincident: {{ covered_by: [cause], wait: 1m }}\n---\nname: cause\ntopics: orders\n\
+         where: 'type == \"order.refunded\"'\ndetect: {{ kind: any }}\n",
+        deadline("within: 1m")
+    );
+    let paid = (0, "order.paid a1 order_id=o1");
+    assert_eq!(tickets(&text, &each(&[paid]), 600), ["420 ticket.opened x o1 since 60"]);
+    let ended = each(&[paid, (200, "order.delivered a1 order_id=o1")]);
+    assert_eq!(tickets(&text, &ended, 600), [""; 0], "it came before the ticket");
+    let explained = each(&[paid, (100, "order.refunded a1 order_id=o2")]);
+    assert_eq!(tickets(&text, &explained, 600), [""; 0], "what explains it has the ticket");
+    let too_late = each(&[paid, (430, "order.refunded a1 order_id=o2")]);
+    assert_eq!(tickets(&text, &too_late, 600)[0], "420 ticket.opened x o1 since 60");
+}
+
 fn deadline(within: &str) -> String {
     orders(&format!(
         "kind: deadline, start: 'type == \"order.paid\"', end: 'type == \"order.delivered\"', {within}"
