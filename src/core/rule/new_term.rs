@@ -9,7 +9,7 @@
 mod known;
 mod watch;
 
-use crate::core::event::{TextField, TextSet};
+use crate::core::event::{Event, Symbol, TextField, TextSet};
 use crate::core::time::Span;
 
 pub use known::{MOST_FIELDS, MOST_PLACES};
@@ -24,6 +24,8 @@ pub struct NewTerm {
     pub min_history: History,
     /// What a missing field means: nothing, or a value of its own that may be new.
     pub missing_fires: bool,
+    /// Values of `geo.network` whose place says nothing: such an event lacks `geo`.
+    pub ignore_networks: Vec<Symbol>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -45,12 +47,20 @@ pub enum History {
 
 impl NewTerm {
     pub fn symbols(&self) -> TextSet {
+        let network =
+            if self.ignore_networks.is_empty() { TextSet::EMPTY } else { TextSet::of(TextField::GeoNetwork) };
         match &self.of {
             Novelty::Values { fields, .. } => {
-                fields.iter().fold(TextSet::EMPTY, |set, field| set.or(TextSet::of(*field)))
+                fields.iter().fold(network, |set, field| set.or(TextSet::of(*field)))
             }
-            Novelty::Place { .. } => TextSet::EMPTY,
+            Novelty::Place { .. } => network,
         }
+    }
+
+    /// Whether the event's place is that of a tunnel's exit, say, and not where its user is.
+    fn is_elsewhere(&self, event: &Event<'_>) -> bool {
+        !self.ignore_networks.is_empty()
+            && self.ignore_networks.contains(&event.symbol(TextField::GeoNetwork))
     }
 }
 

@@ -20,6 +20,7 @@ fn rule(fields: &[TextField], min_history: u32) -> NewTerm {
         window: seconds(30 * DAY),
         min_history: History::Events(min_history),
         missing_fires: false,
+        ignore_networks: vec![],
     }
 }
 
@@ -237,12 +238,17 @@ fn a_new_subject_costs_at_most_200_bytes_and_goes_after_a_window() {
 /// The findings of one subject, from all its events at once.
 fn model(settings: &NewTerm, events: &[&Given]) -> BTreeSet<Time> {
     let window = settings.window;
-    let value = |given: &Given, field: TextField| given.event.symbol(field);
+    let elsewhere =
+        |given: &Given| settings.ignore_networks.contains(&given.event.symbol(TextField::GeoNetwork));
+    let value = |given: &Given, field: TextField| match field {
+        GeoCountry if elsewhere(given) => Symbol::MISSING,
+        field => given.event.symbol(field),
+    };
     let spot = |given: &Given| {
         given.event.place.map(|place| Spot::new(place.latitude, place.longitude, place.accuracy_km))
     };
     let lacks = |given: &&&Given| match &settings.of {
-        Novelty::Place { .. } => given.event.place.is_none(),
+        Novelty::Place { .. } => given.event.place.is_none() || elsewhere(given),
         Novelty::Values { fields, .. } => {
             !settings.missing_fires && fields.iter().any(|field| value(given, *field) == Symbol::MISSING)
         }
@@ -297,6 +303,18 @@ fn model(settings: &NewTerm, events: &[&Given]) -> BTreeSet<Time> {
     found
 }
 
+#[test]
+fn through_a_tunnel_a_device_becomes_known_and_a_country_does_not() {
+    let of = Novelty::Values { fields: vec![GeoCountry, DeviceId], every: true };
+    let settings = NewTerm { of, ignore_networks: vec![Symbol::of("vpn")], ..rule(&[], 1) };
+    let at = |time, country, device| login(time, &[(GeoCountry, country), (DeviceId, device)]);
+    let tunnel = login(10, &[(GeoCountry, "NL"), (DeviceId, "laptop"), (TextField::GeoNetwork, "vpn")]);
+    let events = [at(0, "CN", "phone"), tunnel.clone(), at(20, "NL", "laptop"), at(30, "FR", "other")];
+    check(settings.clone(), &events, &["found 30"]);
+    let events = [at(0, "CN", "phone"), tunnel, at(20, "NL", "other")];
+    check(settings, &events, &["found 20"]);
+}
+
 fn random_rule(random: &mut Random) -> NewTerm {
     let mut settings = match random.below(4) {
         0 => rule(&[GeoCountry], 0),
@@ -309,6 +327,7 @@ fn random_rule(random: &mut Random) -> NewTerm {
     };
     settings.window = seconds(random.between(20, 400));
     settings.missing_fires = random.percent(30);
+    settings.ignore_networks = if random.percent(40) { vec![Symbol::of("vpn")] } else { vec![] };
     settings.min_history = if random.percent(50) {
         History::Events(random.below(5) as u32)
     } else {
@@ -325,6 +344,9 @@ fn random_login(random: &mut Random, length: i64) -> Given {
     }
     if random.percent(90) {
         texts.push((DeviceId, countries[random.below(4) as usize]));
+    }
+    if random.percent(30) {
+        texts.push((TextField::GeoNetwork, "vpn"));
     }
     let mut given = login(random.below(length), &texts);
     if random.percent(90) {

@@ -1,7 +1,7 @@
 //! `new_term` at work: each event against what its subject has shown before, and again when an earlier one arrives.
 
 use crate::core::codec::{CorruptState, Sink};
-use crate::core::event::{Event, Symbol};
+use crate::core::event::{Event, Symbol, TextField};
 use crate::core::rule::table::{Keep, SWEPT_AT_LEAST, Table, Watch};
 use crate::core::rule::verdict::{Evidence, Judged, Moment, Verdict};
 use crate::core::stats::geodesy::Spot;
@@ -57,10 +57,11 @@ impl NewTermWatch {
     fn see(&mut self, event: &Event<'_>) -> bool {
         self.seen.clear();
         let missing_fires = self.judge.settings.missing_fires;
+        let elsewhere = self.judge.settings.is_elsewhere(event);
         match &self.judge.settings.of {
             Novelty::Place { radius_km, .. } => {
                 let vague = radius_km.max(VAGUE_KM);
-                let Some(place) = event.place.filter(|place| place.accuracy_km <= vague) else {
+                let Some(place) = event.place.filter(|place| !elsewhere && place.accuracy_km <= vague) else {
                     return false;
                 };
                 let spot = Spot::new(place.latitude, place.longitude, place.accuracy_km);
@@ -69,7 +70,8 @@ impl NewTermWatch {
             Novelty::Values { fields, every } => {
                 let mut combination = Symbol(0x77);
                 for (position, field) in fields.iter().take(MOST_FIELDS).enumerate() {
-                    let value = event.symbol(*field);
+                    let value =
+                        if elsewhere && is_of_place(*field) { Symbol::MISSING } else { event.symbol(*field) };
                     if value == Symbol::MISSING && !missing_fires {
                         if !*every {
                             return false;
@@ -89,6 +91,11 @@ impl NewTermWatch {
         }
         !self.seen.iter().all(Sighting::is_nothing)
     }
+}
+
+const fn is_of_place(field: TextField) -> bool {
+    use TextField::{GeoAsn, GeoCity, GeoCountry, GeoNetwork, GeoRegion};
+    matches!(field, GeoCountry | GeoRegion | GeoCity | GeoAsn | GeoNetwork)
 }
 
 impl Judge {

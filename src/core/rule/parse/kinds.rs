@@ -190,6 +190,7 @@ fn new_term(mut fields: Fields<'_>, reading: &mut Reading<'_>) -> Option<NewTerm
     let missing_fires = fields
         .take("missing")
         .map_or(Some(false), |node| reading.choice(node, &[("ignore", false), ("fire", true)]));
+    let ignore_networks = fields.take("ignore_networks").map_or(Some(vec![]), |node| networks(node, reading));
     let of = match (values, place) {
         (Some(node), None) => {
             for name in ["radius_km", "last"].into_iter().filter(|name| fields.has(name)) {
@@ -218,7 +219,19 @@ fn new_term(mut fields: Fields<'_>, reading: &mut Reading<'_>) -> Option<NewTerm
         }
     };
     fields.finish(reading);
-    Some(NewTerm { of: of?, window: window?, min_history: min_history?, missing_fires: missing_fires? })
+    Some(NewTerm {
+        of: of?,
+        window: window?,
+        min_history: min_history?,
+        missing_fires: missing_fires?,
+        ignore_networks: ignore_networks?,
+    })
+}
+
+/// Values of `geo.network`.
+fn networks(node: &Node, reading: &mut Reading<'_>) -> Option<Vec<Symbol>> {
+    let names = texts(node, "a kind of network such as vpn", reading)?;
+    Some(names.iter().map(|name| Symbol::of(name)).collect())
 }
 
 /// A number of events, or a span since the first one.
@@ -245,8 +258,7 @@ fn travel(mut fields: Fields<'_>, reading: &mut Reading<'_>) -> Option<Travel> {
         .map_or(Some(defaults::FURTHER_THAN_KM), |node| reading.measure(node, 0.0..=20_000.0));
     let ignore_networks = match fields.take("ignore_networks") {
         None => Some(defaults::IGNORE_NETWORKS.map(Symbol::of).to_vec()),
-        Some(node) => texts(node, "a kind of network such as vpn", reading)
-            .map(|names| names.iter().map(|name| Symbol::of(name)).collect()),
+        Some(node) => networks(node, reading),
     };
     fields.finish(reading);
     Some(Travel {

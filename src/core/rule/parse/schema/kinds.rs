@@ -226,6 +226,8 @@ fn new_term() -> Map {
         field("min_history", history, "So many events of the subject, or so long since its first one")
             .default(defaults::MIN_HISTORY),
         missing(),
+        field("ignore_networks", Of("text").several(), "Networks whose place is not where their user is")
+            .default("[]"),
     ];
     kind("new_term", fields).choose(Choice::One(&["fields", "place"]))
 }
