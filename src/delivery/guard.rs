@@ -13,7 +13,8 @@ use crate::delivery::notice::HoldReason;
 /// How many messages go out unseen by a person. What is above is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Messages to customers in one minute, all rules together.
+    /// Messages to customers in one minute, all rules together. When a supplier is found to have stalled, all who have waited
+    /// long enough by then are told at once: in a sale a thousand or two.
     pub per_minute: u32,
     /// Messages to customers of one rule in one hour.
     pub per_rule: u32,
@@ -26,7 +27,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { per_minute: 600, per_rule: 5_000, per_incident: 5_000, staff_per_minute: 60 }
+        Self { per_minute: 2_000, per_rule: 5_000, per_incident: 5_000, staff_per_minute: 60 }
     }
 }
 
