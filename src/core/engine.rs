@@ -76,6 +76,8 @@ struct Scope {
     rekeyed: Shard,
     waiting: waiting::Waiting,
     now: Time,
+    /// When sums were last judged.
+    judged: Time,
     next_due: Time,
 }
 
@@ -113,6 +115,7 @@ impl Engine {
             rekeyed: Shard::new(REKEYED, &rules, &plan.reaches),
             waiting: waiting::Waiting::default(),
             now: Time::MIN,
+            judged: Time::MIN,
             next_due: Time::MIN,
         };
         let shards = ByShard::new(shards, |shard| Shard::new(shard, &rules, &plan.reaches));

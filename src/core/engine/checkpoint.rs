@@ -138,7 +138,7 @@ impl Engine {
                 return Ok(Restored::Stale);
             };
             let rule = u16::try_from(rule).map_err(|_| CorruptState)?;
-            self.scope.waiting.restore(shard, rule, rest, value)?.symbolize(self.plan.symbols);
+            self.scope.waiting.restore(shard, rule, rest, value)?;
             return Ok(Restored::Kept);
         }
         let state = if shard == REKEYED { Some(&mut self.scope.rekeyed) } else { self.shards.get_mut(shard) };

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use super::waiting::Rekeyed;
 use super::{Engine, Scope, take_judgements};
 use crate::core::event::{Event, Facts, Symbol, Topic};
 use crate::core::incident::cover::Cause;
@@ -19,8 +18,19 @@ impl Engine {
         if now <= self.scope.now || (now < self.scope.next_due && self.scope.waiting.is_empty()) {
             return;
         }
-        let judged_before = std::mem::replace(&mut self.scope.now, now);
-        self.feed_rekeyed(now);
+        self.scope.now = now;
+        let fed = self.feed_rekeyed(now);
+        if now < self.scope.next_due {
+            // Sums are judged at their steps, however many re-keyed events come in between.
+            if fed {
+                self.refresh_causes(now);
+                let incidents = self.scope.incidents.next_due().unwrap_or(Time::MAX);
+                self.scope.next_due = self.scope.next_due.min(incidents);
+            }
+            return;
+        }
+        let judged_before = std::mem::replace(&mut self.scope.judged, now);
+        self.scope.rekeyed.sweep(&self.rules, &self.plan.topics);
         let rules = Arc::clone(&self.rules);
         let mut verdicts = Vec::new();
         for (index, rule) in (0..).zip(&rules.rules) {
@@ -234,25 +244,33 @@ impl Engine {
         if !(starts() && has_subject() || self.plan.endings[usize::from(index)].holds(event) || resolves()) {
             return;
         }
-        if let Some(middle) = self.scope.waiting.push(shard, index, event.to_owned()) {
+        if let Some(middle) = self.scope.waiting.push(shard, index, event) {
             self.feed_rekeyed(middle);
         }
     }
 
-    fn feed_rekeyed(&mut self, now: Time) {
+    /// Returns whether there was anything to judge.
+    fn feed_rekeyed(&mut self, now: Time) -> bool {
         let rules = Arc::clone(&self.rules);
         let mut heard = [Time::MIN; Topic::ALL.len()];
         for shard in self.shards.values_mut() {
             heard.iter_mut().zip(shard.newest()).for_each(|(heard, newest)| *heard = newest.max(*heard));
         }
-        for Rekeyed { rule: index, event, .. } in self.scope.waiting.take(now) {
-            let Some(rule) = rules.rules.get(usize::from(index)) else { continue };
-            self.pass_rekeyed(event.time);
-            self.scope.rekeyed.take_note_of(heard, event.time);
+        let mut any = false;
+        while let Some((time, waited)) = self.scope.waiting.take(now) {
+            let index = waited.rule;
+            let (Some(rule), Ok(mut event)) = (rules.rules.get(usize::from(index)), waited.event()) else {
+                continue;
+            };
+            event.symbolize(self.plan.symbols);
+            self.pass_rekeyed(time);
+            self.scope.rekeyed.take_note_of(heard, time);
             self.observe_rekeyed(index, rule, &event);
+            any = true;
         }
-        self.pass_rekeyed(now);
+        any |= self.pass_rekeyed(now);
         self.scope.rekeyed.take_note_of(heard, now);
+        any
     }
 
     fn observe_rekeyed(&mut self, index: u16, rule: &Rule, event: &Event<'_>) {
@@ -308,9 +326,11 @@ impl Engine {
         }
     }
 
-    fn pass_rekeyed(&mut self, now: Time) {
-        let rules = Arc::clone(&self.rules);
+    /// Returns whether anything was due.
+    fn pass_rekeyed(&mut self, now: Time) -> bool {
+        let due = self.scope.rekeyed.next_due <= now;
         while self.scope.rekeyed.next_due <= now {
+            let rules = Arc::clone(&self.rules);
             let due = self.scope.rekeyed.next_due.max(self.scope.rekeyed.now);
             self.scope.rekeyed.now = due;
             for (index, rule) in (0..).zip(&rules.rules) {
@@ -330,6 +350,7 @@ impl Engine {
             self.scope.rekeyed.reschedule();
         }
         self.scope.rekeyed.now = self.scope.rekeyed.now.max(now);
+        due
     }
 }
 

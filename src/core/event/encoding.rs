@@ -38,9 +38,9 @@ impl Event<'_> {
     }
 }
 
-impl Event<'static> {
-    /// The event without its symbols.
-    pub fn decode(from: &mut Reader<'_>) -> Result<Self, CorruptState> {
+impl<'a> Event<'a> {
+    /// The event without its symbols; its texts lie where they are read from.
+    pub fn decode(from: &mut Reader<'a>) -> Result<Self, CorruptState> {
         let event_type = *EventType::ALL.get(usize::from(from.byte()?)).ok_or(CorruptState)?;
         let time = from.time()?;
         let fault = *Fault::ALL.get(usize::from(from.byte()?)).ok_or(CorruptState)?;
@@ -54,7 +54,7 @@ impl Event<'static> {
         let mut texts = [const { None }; TextField::COUNT];
         for _ in 0..from.count()? {
             let text = texts.get_mut(usize::from(from.byte()?)).ok_or(CorruptState)?;
-            *text = Some(Cow::Owned(from.text()?.to_owned()));
+            *text = Some(Cow::Borrowed(from.text()?));
         }
         let mut numbers = [None; NumberField::COUNT];
         for _ in 0..from.count()? {
