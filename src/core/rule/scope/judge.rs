@@ -47,7 +47,8 @@ pub struct ScopeJudge {
     expectation: Expectation,
     /// For so many steps back events are remembered to tell when trouble began.
     remembered: i64,
-    subjects: HashMap<Symbol, Aggregate, SymbolHash>,
+    /// Boxed, so that little is moved when the table grows and a subject is judged.
+    subjects: HashMap<Symbol, Box<Aggregate>, SymbolHash>,
     /// What the catalog says of them, where it says what is expected.
     shelves: BTreeMap<Symbol, Shelf>,
     unsaved_shelves: BTreeSet<Symbol>,
@@ -230,7 +231,7 @@ impl ScopeJudge {
         let frame = self.test.summed().map(|summed| summed.frame);
         let mut aggregate = Aggregate::new(symbol, group, fields.clone(), known, frame);
         self.place(&mut aggregate);
-        self.subjects.insert(symbol, aggregate);
+        self.subjects.insert(symbol, Box::new(aggregate));
     }
 
     /// Sets what follows from a subject's fields and the rule.

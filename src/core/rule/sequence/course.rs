@@ -169,6 +169,20 @@ impl Kept {
         self.bytes.extend_from_slice(scratch);
     }
 
+    /// The time and the answers of its first entry, where that has begun no match that stands and nothing was told that
+    /// may still be withdrawn.
+    pub fn resting(&self) -> Option<(Time, u64)> {
+        let mut from = Reader(&self.bytes);
+        from.time().ok()?;
+        if from.count().ok()? > 0 || from.count().ok()? == 0 {
+            return None;
+        }
+        let time = Time::from_millis(from.signed().ok()?);
+        from.bytes::<4>().ok()?;
+        let (bits, flags) = (from.unsigned().ok()?, from.unsigned().ok()?);
+        (flags & 1 == 0).then_some((time, bits))
+    }
+
     pub fn shrink(&mut self) {
         self.bytes.shrink_to_fit();
     }

@@ -313,6 +313,14 @@ impl<P: Pattern> Watch for PatternWatch<P> {
                 // Something is due that was not judged yet.
                 return Keep::Unchanged;
             }
+            // All but a few are at rest, and need not be matched to see it.
+            let reach = settings.reach() + grace;
+            let settled = moment.settled.min(moment.now - grace);
+            if kept.resting().is_some_and(|(time, bits)| {
+                time >= settled || time + reach >= settled && settings.may_begin(bits)
+            }) {
+                return Keep::Unchanged;
+            }
             kept.open(course);
             let before = course.extent();
             if course.entries().first().is_none_or(|first| first.time < moment.settled) {

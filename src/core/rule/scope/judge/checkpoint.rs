@@ -69,7 +69,7 @@ impl ScopeJudge {
                 // Looking at a subject again changes nothing, and finds what comes next.
                 let next = (aggregate.evaluated > i64::MIN / 2).then_some(aggregate.evaluated + 1);
                 plan(&mut self.agenda, &mut aggregate, next);
-                self.subjects.insert(aggregate.symbol, aggregate);
+                self.subjects.insert(aggregate.symbol, Box::new(aggregate));
             }
             JUDGEMENT => {
                 for step in [&mut self.judged, &mut self.started] {

@@ -57,7 +57,7 @@ impl ScopeJudge {
 
     /// Bytes of memory held, tables included.
     pub fn bytes(&self) -> usize {
-        let aggregates: usize = self.subjects.values().map(Aggregate::bytes).sum();
+        let aggregates: usize = self.subjects.values().map(|aggregate| aggregate.bytes()).sum();
         let shelves: usize = self.shelves.values().map(Shelf::bytes).sum();
         aggregates + shelves + self.subjects.allocation_size() + self.outcomes.len() * size_of::<Outcome>()
     }
