@@ -11,6 +11,8 @@ use std::path::PathBuf;
 
 pub use database::{Database, Options};
 use lock::LockError;
+#[cfg(test)]
+pub use sqlite::memory::SqliteMemory;
 
 use crate::delivery::store::StoreError;
 

@@ -39,6 +39,8 @@ pub struct Options {
 enum Backend {
     Sqlite(SqliteFile),
     Postgres(PostgresServer),
+    #[cfg(test)]
+    Memory(crate::edge::store::SqliteMemory),
 }
 
 impl Database {
@@ -73,11 +75,19 @@ impl Database {
         Ok(Self { backend, options: Options::default(), run: Arc::default() })
     }
 
+    /// A database in memory. Whoever takes its shards over gets them, as if the leases of all others had run out.
+    #[cfg(test)]
+    pub fn in_memory(memory: &crate::edge::store::SqliteMemory) -> Self {
+        Self { backend: Backend::Memory(memory.clone()), options: Options::default(), run: Arc::default() }
+    }
+
     /// Waits until everything handed in is written, then lets the database go, whoever else still holds this store.
     pub async fn finish(self) {
         match self.backend {
             Backend::Sqlite(file) => file.finish().await,
             Backend::Postgres(server) => server.finish().await,
+            #[cfg(test)]
+            Backend::Memory(_) => {}
         }
     }
 
@@ -85,6 +95,8 @@ impl Database {
         match &self.backend {
             Backend::Sqlite(file) => file.write(work).await,
             Backend::Postgres(server) => server.run(Kind::Write, work).await,
+            #[cfg(test)]
+            Backend::Memory(memory) => memory.run(work),
         }
     }
 
@@ -93,6 +105,8 @@ impl Database {
         match &self.backend {
             Backend::Sqlite(file) => file.write(work).await,
             Backend::Postgres(server) => server.run(Kind::WriteRows, work).await,
+            #[cfg(test)]
+            Backend::Memory(memory) => memory.run(work),
         }
     }
 
@@ -100,6 +114,8 @@ impl Database {
         match &self.backend {
             Backend::Sqlite(file) => file.read(work).await,
             Backend::Postgres(server) => server.run(Kind::Read, work).await,
+            #[cfg(test)]
+            Backend::Memory(memory) => memory.run(work),
         }
     }
 
@@ -146,7 +162,7 @@ impl Store for Database {
     async fn take_over(&self, shards: &[u32], holder: &str, lease: Duration) -> Result<Taken, StoreError> {
         let asked: Arc<(Vec<u32>, String)> = Arc::new((shards.to_vec(), holder.to_owned()));
         // The file is locked by this process.
-        let alone = matches!(self.backend, Backend::Sqlite(_));
+        let alone = !matches!(self.backend, Backend::Postgres(_));
         let resend = self.options.resend_unconfirmed;
         let taken = self
             .write(move |connection| {

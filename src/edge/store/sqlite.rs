@@ -247,4 +247,6 @@ impl Columns for SqliteRow {
 }
 
 #[cfg(test)]
+pub mod memory;
+#[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::memory::SqliteMemory;
 use super::*;
 use crate::core::effect::IncidentId;
 use crate::delivery::ownership::ANYBODY;
@@ -39,15 +40,28 @@ fn run(test: impl Future<Output = ()>) {
 }
 
 macro_rules! contract {
-    ($($name:ident),+ $(,)?) => {$(
+    ($($name:ident),+ $(,)?) => {
+        $(
+            #[test]
+            fn $name() {
+                run(async {
+                    let folder = Folder::new();
+                    contract::$name(folder.open().await).await;
+                });
+            }
+        )+
+
         #[test]
-        fn $name() {
+        fn a_database_in_memory_does_the_same() {
+            let memory = SqliteMemory::new();
             run(async {
-                let folder = Folder::new();
-                contract::$name(folder.open().await).await;
+                $(
+                    memory.clear();
+                    contract::$name(Database::in_memory(&memory)).await;
+                )+
             });
         }
-    )+};
+    };
 }
 
 contract!(
