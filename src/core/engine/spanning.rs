@@ -114,8 +114,33 @@ impl Engine {
             facts: &|| None,
             paid: None,
         };
+        let standing = |scope: &Scope| {
+            scope.incidents.get(key).map(|incident| (incident.started_at, incident.lapsed().is_some()))
+        };
+        let before = standing(&self.scope);
         self.scope.incidents.find(&finding, None, &mut self.effects);
         self.gather_opened(at);
+        if let (Some((begun, lapsed)), Some((begun_now, lapsed_now))) = (before, standing(&self.scope))
+            && (begun_now < begun || lapsed && !lapsed_now)
+        {
+            self.gather_more(key, at);
+        }
+    }
+
+    /// The trouble of an open incident began earlier than was thought, or has come back before it was over: those who have
+    /// met it before, or in between, belong to it too.
+    fn gather_more(&mut self, key: Key, at: Time) {
+        let met = self.met_symptom(key);
+        self.scope.incidents.affect(key, met, at, &mut self.effects);
+    }
+
+    /// The accounts that have shown the symptom since the trouble of an incident began, as far as it is remembered.
+    fn met_symptom(&self, key: Key) -> Vec<Affected> {
+        let Some(incident) = self.scope.incidents.get(key) else { return Vec::new() };
+        let counters =
+            self.shards.values().filter_map(|shard| shard.counters[usize::from(key.rule)].as_ref());
+        let symptoms = counters.flat_map(|counter| counter.symptoms_after(key.subject, incident.started_at));
+        symptoms.map(affected).collect()
     }
 
     /// Lets the time of incidents pass; what opens is announced before anything else happens.
@@ -144,9 +169,6 @@ impl Engine {
             self.gather_rekeyed(key, at);
             return;
         }
-        let Some(started_at) = self.scope.incidents.get(key).map(|incident| incident.started_at) else {
-            return;
-        };
         let cause = self.scope.incidents.cause(key);
         // Those who were told of their own incident come first, so that they do not hear twice.
         let mut joining = Vec::new();
@@ -158,11 +180,7 @@ impl Engine {
                 }
             }
         }
-        for shard in self.shards.values_mut() {
-            if let Some(counter) = &shard.counters[usize::from(key.rule)] {
-                met.extend(counter.symptoms_after(key.subject, started_at).into_iter().map(affected));
-            }
-        }
+        met.extend(self.met_symptom(key));
         self.scope.incidents.meet(key, met, at, &mut self.effects);
         self.effects.append(&mut joining);
         if let Some(cause) =

@@ -53,6 +53,39 @@ fn an_outage_is_one_ticket_its_first_victims_are_told_and_whoever_fails_repeated
     assert_eq!(told.len(), 41, "forty who failed once, and one who failed again and again");
 }
 
+/// The accounts that are told of the channel, once these events have followed the outage.
+fn told_of_the_channel(more: impl IntoIterator<Item = (i64, String)>) -> Vec<String> {
+    let mut events = outage();
+    events.extend(more);
+    let events: Vec<(i64, &str)> = events.iter().map(|(second, text)| (*second, text.as_str())).collect();
+    let lines = run(&rules(COVERED), &events, 900);
+    let told = lines.iter().filter_map(|line| line.split_once("notice opened channel_trouble "));
+    told.map(|(_, account)| account.to_owned()).collect()
+}
+
+fn failed(second: i64, account: &str) -> (i64, String) {
+    (second, format!("order.failed {account} channel=alipay fault=channel order_id={account}x{second}"))
+}
+
+#[test]
+fn when_late_events_show_that_the_trouble_began_earlier_those_who_met_it_then_are_told() {
+    let told = told_of_the_channel((270..300).map(|second| failed(second, &format!("early{second}"))));
+    let early = told.iter().filter(|account| account.starts_with("early")).count();
+    assert_eq!(early, 30, "{told:?}");
+}
+
+#[test]
+fn who_meets_the_trouble_while_it_seems_to_be_over_is_told_if_it_goes_on() {
+    let paid = (0..400).map(|number| (361 + number / 10, format!("order.paid c{number} channel=alipay")));
+    let between = failed(410, "between");
+    let again = (0..300).map(|number| failed(415 + number / 10, &format!("again{number}")));
+    let over = told_of_the_channel(paid.clone().chain([between.clone()]));
+    assert!(!over.contains(&"between".to_owned()), "it was over: {over:?}");
+    let told = told_of_the_channel(paid.chain([between]).chain(again));
+    assert!(told.contains(&"again0".to_owned()), "{told:?}");
+    assert!(told.contains(&"between".to_owned()), "{told:?}");
+}
+
 #[test]
 fn a_finding_that_nothing_explains_opens_its_own_ticket_after_the_wait() {
     let failures: Vec<(i64, &str)> =
