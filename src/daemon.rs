@@ -21,6 +21,8 @@ mod places;
 pub mod reload;
 mod restore;
 mod service;
+#[cfg(test)]
+mod simulation;
 mod takeover;
 mod tenure;
 mod worker;

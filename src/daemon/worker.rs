@@ -251,6 +251,12 @@ impl<N: Neighbours> Worker<N> {
         self.progress.last_batch
     }
 
+    /// How many batches there were so far.
+    #[cfg(test)]
+    pub fn batches_made(&self) -> u64 {
+        self.progress.last_batch
+    }
+
     pub fn queue(&mut self, batch: Batch) {
         self.progress.outbound.push_back(batch);
     }

@@ -12,6 +12,8 @@ mod probe;
 mod pulse;
 mod table;
 
+#[cfg(test)]
+pub use align::{Aligner, Need};
 pub use align::{Input, Reading, Record};
 pub use client::{Cluster, ConnectError};
 pub use dead_letter::{DeadLetters, Reason};

@@ -20,7 +20,7 @@ use crate::edge::store::sql::{self, Transaction};
 pub struct SqliteMemory(Arc<Mutex<SqliteConnection>>);
 
 impl SqliteMemory {
-    pub fn new() -> Self {
+    pub fn open() -> Self {
         let connection = wait_for(async {
             let options = SqliteConnectOptions::new().in_memory(true).foreign_keys(true);
             let mut connection = options.connect().await.expect("opened");

@@ -53,7 +53,7 @@ macro_rules! contract {
 
         #[test]
         fn a_database_in_memory_does_the_same() {
-            let memory = SqliteMemory::new();
+            let memory = SqliteMemory::open();
             run(async {
                 $(
                     memory.clear();
