@@ -141,3 +141,25 @@ fn restoring_the_checks_at_any_point_changes_nothing() {
 fn the_order_of_arrival_within_the_lateness_leaves_the_same_tickets_of_the_checks() {
     assert_order_says_nothing(&rules(CHECKS), |random| orders(random, 120, 3_000), 100, 20);
 }
+
+#[test]
+fn what_is_kept_of_rekeyed_events_is_forgotten_once_no_event_can_concern_it() {
+    let rules = rules(
+        "
+name: shared-device
+topics: logins
+where: 'type == \"login.succeeded\"'
+group_by: [device_id]
+detect: { kind: cardinality, field: account_id, window: 5m, above: 30 }
+",
+    );
+    let events: Vec<(i64, String)> =
+        (0..4_000).map(|login| (login, format!("login.succeeded a{login} device_id=d{login}"))).collect();
+    let (mut most, mut looks) = (0, 0);
+    drive(&rules, &events, 0, |engine| {
+        most = most.max(engine.figures().rules[0].subjects);
+        looks += 1;
+    });
+    // Those of seven minutes, and what the sweep has not come by yet.
+    assert!(looks >= 4_000 && (420..900).contains(&most), "{most} devices after {looks} logins");
+}
