@@ -14,6 +14,7 @@ mod history;
 pub mod locating;
 pub mod messages;
 mod neighbours;
+mod origin;
 mod overview;
 pub mod people;
 mod pipeline;
@@ -21,6 +22,7 @@ mod places;
 pub mod reload;
 mod restore;
 mod service;
+mod shipper;
 #[cfg(test)]
 mod simulation;
 mod takeover;
@@ -41,6 +43,7 @@ use crate::core::rule::{Audience, Rule, RuleSet};
 use crate::delivery::customers::Customers;
 use crate::delivery::dispatch::{Dispatcher, NoticeSettings};
 use crate::delivery::outbox::WallClock;
+use crate::delivery::ownership::Ownership;
 use crate::delivery::store::{OutboxStore, Store};
 use crate::edge::geo::watch::Watch;
 use crate::edge::http::{self, Reload};
@@ -54,6 +57,7 @@ use neighbours::Real;
 use overview::Overview;
 use people::People;
 use reload::{LoadRules, Reloads};
+use shipper::Shipper;
 use worker::Worker;
 
 /// What the daemon is built from.
@@ -174,9 +178,9 @@ where
     let (batches, queue) = mpsc::channel(WAITING_BATCHES);
     let (orders, ordered) = mpsc::channel(1);
     let channels = Channels { batches, orders: ordered };
-    let ownership = tenure::take_over(&store, build::shards(settings, &probe)?).await?;
-    let worker =
+    let built =
         build::worker(setup, &store, probe, &mut dispatcher, options, channels, shared.clone()).await?;
+    let build::Built { worker, ownership, shipper } = built;
     let writer = EffectWriter {
         store: store.clone(),
         ownership: ownership.clone(),
@@ -248,12 +252,21 @@ where
     if sent.is_err() {
         tracing::warn!("messages are left in the outbox; the next start sends them");
     }
-    if let Err(error) = store.let_go(&ownership).await {
-        tracing::warn!(%error, "the shards are not let go; another daemon waits until the lease is over");
-    }
+    let_go(&store, &ownership, shipper, settings.shutdown_timeout).await;
     stop_showing.cancel();
     tracing::info!("stopped, everything is durable");
     Ok(())
+}
+
+/// Leaves all of the state where whoever takes over finds it, and says that the shards are free.
+async fn let_go(store: &impl Store, ownership: &Ownership, shipper: Option<Shipper>, within: Duration) {
+    let shipped = tokio::task::spawn_blocking(move || drop(shipper));
+    if tokio::time::timeout(within, shipped).await.is_err() {
+        tracing::warn!("the changelog is behind; whoever takes over reads more events again");
+    }
+    if let Err(error) = store.let_go(ownership).await {
+        tracing::warn!(%error, "the shards are not let go; another daemon waits until the lease is over");
+    }
 }
 
 type Outcome = Result<anyhow::Result<bool>, oneshot::error::RecvError>;

@@ -127,6 +127,8 @@ pub struct TopicSettings {
     pub feedback: Option<String>,
     /// Where records that can't be read go.
     pub dead_letter: String,
+    /// Where the state is kept beside the state folder, so that another machine can go on from it.
+    pub changelog: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

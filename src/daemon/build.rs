@@ -12,7 +12,9 @@ use super::figures::Board;
 use super::history::HistorySource;
 use super::locating::Locating;
 use super::neighbours::Real;
+use super::origin::{self, Origin};
 use super::pipeline::{Counts, Pipeline};
+use super::shipper::Shipper;
 use super::takeover::{Order, Takeover};
 use super::worker::{Progress, Worker, WorkerSettings};
 use super::{RunOptions, Setup, places, restore};
@@ -21,6 +23,7 @@ use crate::core::event::decode::Decoder;
 use crate::core::time::{Span, Time};
 use crate::delivery::customers::Customers;
 use crate::delivery::dispatch::Dispatcher;
+use crate::delivery::ownership::Ownership;
 use crate::delivery::store::Store;
 use crate::edge::geo::watch::Watch;
 use crate::edge::kafka::{Cluster, DeadLetters, Intake, IntakeSettings, Probe, Pulse, Waker};
@@ -70,7 +73,7 @@ pub fn probe(settings: &Settings) -> anyhow::Result<Probe> {
 }
 
 /// How many shards there are.
-pub fn shards(settings: &Settings, probe: &Probe) -> anyhow::Result<u32> {
+fn shards(settings: &Settings, probe: &Probe) -> anyhow::Result<u32> {
     let topics = topics(&settings.topics);
     Ok(places::shard_count(&topics, &probe.partitions(&topics)?))
 }
@@ -82,7 +85,15 @@ pub struct Channels {
     pub orders: mpsc::Receiver<Order>,
 }
 
-/// Restores the state, finds the places to read from, and joins the group.
+/// A worker, what it may write, and what goes on beside it.
+pub struct Built {
+    pub worker: Worker<Real>,
+    pub ownership: Ownership,
+    /// To be dropped when the worker has ended: what it has committed last goes out then.
+    pub shipper: Option<Shipper>,
+}
+
+/// Takes the shards over, restores the state, finds the places to read from, and joins the group.
 pub async fn worker<S: Store>(
     setup: &Setup,
     store: &S,
@@ -91,13 +102,13 @@ pub async fn worker<S: Store>(
     options: RunOptions,
     channels: Channels,
     shared: Shared,
-) -> anyhow::Result<Worker<Real>> {
+) -> anyhow::Result<Built> {
     let Setup { settings, rules, .. } = setup;
     let events = &settings.events;
     let topics = topics(&settings.topics);
     let cluster = cluster(&settings.kafka);
-    let (log, found) = restore::open(&settings.state.dir)?;
-    let checkpoint = found.checkpoint;
+    let origin = Origin::find(settings, store, &probe, &cluster, shards(settings, &probe)?).await?;
+    let Origin { log, checkpoint, ownership, changelog, shipping, cut_bytes } = origin;
     probe.ensure_topic(&cluster, &settings.topics.dead_letter, "topics.dead_letter").await?;
     let places =
         places::find(&probe, &topics, checkpoint.as_ref(), settings.kafka.start, options.accept_gaps)?;
@@ -115,12 +126,8 @@ pub async fn worker<S: Store>(
     let known = restore::known(store, rules, checkpoint.as_ref(), &mut engine, dispatcher).await?;
     let mut snapshot = SnapshotWriter::start(log)?;
     snapshot.add(restored.tombstones)?;
-    tracing::info!(
-        records = restored.records,
-        outdated = restored.stale,
-        cut_bytes = found.cut_bytes,
-        "state is restored"
-    );
+    tracing::info!(records = restored.records, outdated = restored.stale, cut_bytes, "state is restored");
+    let shipper = origin::ship(changelog, shipping)?;
     let ends = places.places.iter().map(|place| place.end).collect();
     let intake = Intake::new(
         cluster.clone(),
@@ -161,7 +168,7 @@ pub async fn worker<S: Store>(
         captured: None,
         next_scope_pass: Time::MIN,
     };
-    Ok(Worker {
+    let worker = Worker {
         settings: WorkerSettings {
             shards: places.shards,
             checkpoint_every: settings.state.recovery.mul_f64(CHECKPOINT_SHARE),
@@ -180,7 +187,8 @@ pub async fn worker<S: Store>(
         ends,
         progress: Progress::default(),
         takeover: Takeover::new(channels.orders, source, known),
-    })
+    };
+    Ok(Built { worker, ownership, shipper })
 }
 
 /// The topics that are read, the one that the group shares out first.

@@ -17,7 +17,7 @@ use crate::edge::kafka::Place;
 use crate::edge::snapshot::{Checkpoint, Found, Log, Restored};
 
 /// The layout of the engine's records. To be raised when an older one can't be read any more.
-const STATE_LAYOUT: u32 = 1;
+pub const STATE_LAYOUT: u32 = 1;
 
 pub fn open(directory: &Path) -> anyhow::Result<(Log, Found)> {
     let (log, found) = Log::open(directory, STATE_LAYOUT)?;

@@ -14,13 +14,13 @@ const KEEP_EVERY: Duration = Duration::from_secs(3);
 /// How often a daemon that stands by looks whether it is needed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Takes the shards over; stands by as long as another daemon has them.
-pub async fn take_over<S: Store>(store: &S, shards: u32) -> anyhow::Result<Ownership> {
+/// Takes the shards over; stands by as long as another daemon has them. `previous`: a run that has surely ended.
+pub async fn take_over<S: Store>(store: &S, shards: u32, previous: Option<i64>) -> anyhow::Result<Ownership> {
     let shards: Vec<u32> = (0..shards).collect();
     let name = name();
     let mut stands_by = false;
     loop {
-        match store.take_over(&shards, &name, LEASE).await {
+        match store.take_over(&shards, &name, LEASE, previous).await {
             Ok(Taken::Mine(ownership)) => {
                 tracing::info!(run = ownership.run, shards = shards.len(), "the shards are taken over");
                 return Ok(ownership);

@@ -337,12 +337,14 @@ pub trait OutboxStore: Send + Sync {
 /// What delivery needs of a database.
 pub trait Store: OutboxStore {
     /// Gives the shards to a new run with a new epoch, and takes back what runs that have none any more had claimed.
-    /// From then on this store claims messages in the name of that run.
+    /// From then on this store claims messages in the name of that run. `ended`: a run that is surely over, whatever its
+    /// lease says.
     fn take_over(
         &self,
         shards: &[u32],
         holder: &str,
         lease: Duration,
+        ended: Option<i64>,
     ) -> impl Future<Output = Result<Taken, StoreError>> + Send;
 
     /// Says that the run is alive and keeps its shards for the time of the lease.

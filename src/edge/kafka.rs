@@ -1,6 +1,7 @@
 //! Kafka: what is read and in which order, where reading begins, and where unreadable records go.
 
 mod align;
+mod changelog;
 mod client;
 mod context;
 mod dead_letter;
@@ -15,6 +16,7 @@ mod table;
 #[cfg(test)]
 pub use align::{Aligner, Need};
 pub use align::{Input, Reading, Record};
+pub use changelog::{Changelog, ChangelogError, Put, WriteError};
 pub use client::{Cluster, ConnectError};
 pub use dead_letter::{DeadLetters, Reason};
 pub use excerpt::{Bound, Stretch, Track, open as open_stretches, stretches};

@@ -11,6 +11,7 @@ mod format;
 mod live;
 mod log;
 mod segment;
+mod ship;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -18,9 +19,10 @@ mod writer;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use format::{Checkpoint, Position};
+pub use format::{Checkpoint, Frame, Position};
 pub use live::LiveRecord;
 pub use log::{CompactWhen, Found, Log, RestoreError, Restored};
+pub use ship::{Closed, Marker, MarkerFault, Shipment, Shipping};
 pub use writer::{Committed, Records, SnapshotWriter};
 
 /// Why a snapshot can't be used. Each says what can be done.

@@ -220,6 +220,7 @@ impl Check<'_> {
         let mut named: Vec<(&str, &str)> =
             all.iter().filter_map(|(key, name)| Some((*key, name.as_deref()?))).collect();
         named.push(("topics.dead_letter", &raw.dead_letter));
+        named.extend(raw.changelog.as_deref().map(|name| ("topics.changelog", name)));
         for (number, (key, name)) in named.iter().enumerate() {
             let is_legal = !name.is_empty()
                 && name.len() <= 249
@@ -243,6 +244,7 @@ impl Check<'_> {
             catalog: raw.catalog.clone(),
             feedback: raw.feedback.clone(),
             dead_letter: raw.dead_letter.clone(),
+            changelog: raw.changelog.clone(),
         }
     }
 

@@ -107,6 +107,7 @@ pub struct RawTopics {
     pub catalog: Option<String>,
     pub feedback: Option<String>,
     pub dead_letter: String,
+    pub changelog: Option<String>,
 }
 
 impl Default for RawTopics {
@@ -117,6 +118,7 @@ impl Default for RawTopics {
             catalog: None,
             feedback: None,
             dead_letter: "forewarn.dead-letter".to_owned(),
+            changelog: None,
         }
     }
 }

@@ -12,6 +12,7 @@
 
 mod backlog; // a day that nobody has read
 mod bad_input; // what can't be read
+mod changelog; // another machine goes on
 mod crash; // kill -9 while events flow
 mod demo; // the demonstration
 mod harness; // broker, mailbox, daemon and store as a test sees them

@@ -236,7 +236,7 @@ impl Daemon {
 
 async fn take_over(store: &Unreliable) -> Option<Ownership> {
     let shards: Vec<u32> = (0..store.outside.things().platform.shards).collect();
-    match store.take_over(&shards, "simulated", Duration::from_secs(15)).await {
+    match store.take_over(&shards, "simulated", Duration::from_secs(15), None).await {
         Ok(Taken::Mine(ownership)) => Some(ownership),
         Ok(Taken::Held(_)) | Err(_) => None,
     }

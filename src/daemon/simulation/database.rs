@@ -81,9 +81,15 @@ impl OutboxStore for Unreliable {
 }
 
 impl Store for Unreliable {
-    async fn take_over(&self, shards: &[u32], holder: &str, lease: Duration) -> Result<Taken> {
+    async fn take_over(
+        &self,
+        shards: &[u32],
+        holder: &str,
+        lease: Duration,
+        ended: Option<i64>,
+    ) -> Result<Taken> {
         self.ask("taking the shards over", async {
-            let taken = self.database.take_over(shards, holder, lease).await?;
+            let taken = self.database.take_over(shards, holder, lease, ended).await?;
             // Whoever has raised the epoch is the owner, whether or not it ever hears of it.
             self.outside.things().owner = self.life;
             Ok(taken)

@@ -40,11 +40,21 @@ pub struct Follower {
 impl Table {
     /// Opens a topic at its beginning; `key` names it in the configuration.
     pub fn open(cluster: &Cluster, topic: &str, key: &str) -> Result<Self, ConnectError> {
+        Self::open_some(cluster, topic, key, |_| true)
+    }
+
+    /// The same of some of its partitions.
+    pub fn open_some(
+        cluster: &Cluster,
+        topic: &str,
+        key: &str,
+        wanted: impl Fn(u32) -> bool,
+    ) -> Result<Self, ConnectError> {
         let probe = Probe::new(cluster)?;
         let count = probe.partition_count(topic, key)?;
         let mut missing = BTreeMap::new();
         let mut list = TopicPartitionList::with_capacity(count as usize);
-        for partition in 0..count {
+        for partition in (0..count).filter(|partition| wanted(*partition)) {
             let range = probe.range(&Source { topic: topic.to_owned(), partition })?;
             if range.high > range.low {
                 missing.insert(partition, range.high);

@@ -81,6 +81,7 @@ impl Work {
             shard: 0,
             chunks: Vec::new(),
             chain: 0,
+            sequence: self.last.sequence,
         };
         let visited = live::visit(&self.directory, &self.chunks, |record| {
             if stop.load(Ordering::Relaxed) {
@@ -115,6 +116,7 @@ struct Output {
     shard: u32,
     chunks: Vec<ChunkPlace>,
     chain: u32,
+    sequence: u64,
 }
 
 impl Output {
@@ -132,7 +134,7 @@ impl Output {
         if self.frame.is_empty() {
             return Ok(());
         }
-        let place = self.segment.append_chunk(&mut self.frame, self.shard)?;
+        let place = self.segment.append_chunk(&mut self.frame, self.shard, self.sequence)?;
         self.chain = chain_crc(self.chain, place.crc);
         self.chunks.push(place);
         Ok(())

@@ -29,6 +29,18 @@ pub fn visit<E>(
     chunks: &[ChunkPlace],
     mut sink: impl FnMut(LiveRecord<'_>) -> Result<(), E>,
 ) -> Result<(), RestoreError<E>> {
+    visit_newest(directory, chunks, |shard, key, value| match value {
+        Some(value) => sink(LiveRecord { shard, key, value }),
+        None => Ok(()),
+    })
+}
+
+/// Visits the newest record of every key, tombstones too.
+pub fn visit_newest<E>(
+    directory: &Path,
+    chunks: &[ChunkPlace],
+    mut sink: impl FnMut(u32, &[u8], Option<&[u8]>) -> Result<(), E>,
+) -> Result<(), RestoreError<E>> {
     let mut files = BTreeMap::new();
     for chunk in chunks {
         if let std::collections::btree_map::Entry::Vacant(entry) = files.entry(chunk.segment) {
@@ -58,9 +70,7 @@ pub fn visit<E>(
                 let entry = seen.entry(hash, |other| *other == hash, |other| *other);
                 let hashbrown::hash_table::Entry::Vacant(entry) = entry else { continue };
                 entry.insert(hash);
-                if let Some(value) = value {
-                    sink(LiveRecord { shard, key, value }).map_err(RestoreError::Refused)?;
-                }
+                sink(shard, key, value).map_err(RestoreError::Refused)?;
             }
         }
     }

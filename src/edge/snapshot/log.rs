@@ -6,12 +6,14 @@
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::SnapshotError;
 use super::compact::{Compaction, Work};
 use super::format::{Checkpoint, Commit, Frame};
 use super::live::{self, LiveRecord};
 use super::segment::{ASIDE, ChunkPlace, Segment, chain_crc, scan, sync_directory};
+use super::ship::Shipping;
 
 /// When a log is rewritten.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +53,10 @@ pub struct Log {
     live_bytes: u64,
     pending_chunks: u32,
     chain: u32,
+    /// The last commit.
+    last: Option<Commit>,
+    /// Whoever ships what is committed; then it must have arrived before it is rewritten.
+    shipping: Option<Arc<Shipping>>,
     /// Held for as long as the log is open; let go last.
     _lock: File,
 }
@@ -104,11 +110,14 @@ impl Log {
             live_bytes: 0,
             pending_chunks: 0,
             chain: 0,
+            last: None,
+            shipping: None,
             _lock: lock,
         };
         if let Some(end) = &mut end {
             log.gather(end)?;
             log.remove_dead()?;
+            log.last = Some(end.commit.clone());
         }
         Ok((log, Found { checkpoint: end.map(|end| end.commit.checkpoint), cut_bytes }))
     }
@@ -131,15 +140,64 @@ impl Log {
         Ok(restored)
     }
 
+    /// The last commit; 0 where there is none.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// The oldest segment that is needed.
+    #[cfg(test)]
+    pub fn first_segment(&self) -> u64 {
+        self.first_segment
+    }
+
+    /// From now on what is committed is shipped, and first what was committed and has not arrived.
+    pub fn ship(&mut self, shipping: Arc<Shipping>) {
+        let shipped = shipping.shipped();
+        if let Some(last) = self.last.as_ref().filter(|last| last.sequence > shipped) {
+            let first = self.chunks.partition_point(|chunk| chunk.sequence <= shipped);
+            let due = self.chunks.get(first..).unwrap_or_default();
+            shipping.push(due, last.sequence, last.checkpoint.clone());
+        }
+        self.shipping = Some(shipping);
+    }
+
+    /// Makes what was appended valid as the commit of another log.
+    pub fn commit_as(&mut self, sequence: u64, checkpoint: Checkpoint) -> Result<(), SnapshotError> {
+        self.sequence = sequence - 1;
+        self.commit(checkpoint).map(drop)
+    }
+
+    /// Forgets everything. What is committed next follows on `sequence`.
+    pub fn clear(&mut self, sequence: u64) -> Result<(), SnapshotError> {
+        let (numbers, _) = list(&self.directory)?;
+        // The newest first: what a crash leaves is an earlier checkpoint, whole.
+        for number in numbers.into_iter().rev() {
+            remove(&Segment::path(&self.directory, number))?;
+        }
+        sync_directory(&self.directory)?;
+        self.segment = Segment::create(&self.directory, 1, self.state_layout)?;
+        self.first_segment = 1;
+        self.sequence = sequence;
+        self.chunks.clear();
+        (self.closed_bytes, self.live_bytes) = (0, 0);
+        (self.pending_chunks, self.chain, self.last) = (0, 0, None);
+        Ok(())
+    }
+
     pub fn append(&mut self, chunk: &mut Frame, shard: u32) -> Result<(), SnapshotError> {
-        let place = self.segment.append_chunk(chunk, shard)?;
+        if self.pending_chunks == 0 {
+            // What was committed last may have arrived meanwhile.
+            self.look_after_size()?;
+        }
+        let place = self.segment.append_chunk(chunk, shard, self.sequence + 1)?;
         self.pending_chunks += 1;
         self.chain = chain_crc(self.chain, place.crc);
         self.chunks.push(place);
         Ok(())
     }
 
-    /// Makes the checkpoint and all its chunks valid, and looks after the size of the log.
+    /// Makes the checkpoint and all its chunks valid.
     pub fn commit(&mut self, checkpoint: Checkpoint) -> Result<u64, SnapshotError> {
         self.take_compacted()?;
         self.sequence += 1;
@@ -152,12 +210,29 @@ impl Log {
         };
         self.segment.append(commit.encode().seal().0)?;
         self.segment.sync()?;
+        if let Some(shipping) = &self.shipping {
+            let first = self.chunks.len() - commit.chunks as usize;
+            let chunks = self.chunks.get(first..).unwrap_or_default();
+            shipping.push(chunks, commit.sequence, commit.checkpoint.clone());
+        }
+        self.last = Some(commit);
+        self.look_after_size()?;
+        Ok(self.sequence)
+    }
+
+    /// Has the log rewritten when it has grown too large, once all of it has arrived where it is shipped to.
+    fn look_after_size(&mut self) -> Result<(), SnapshotError> {
         let large = self.closed_bytes + self.segment.bytes
             > self.compact_when.bytes.max(TIMES_LIVE * self.live_bytes);
-        if self.compaction.is_none() && (large || self.chunks.len() > self.compact_when.chunks) {
-            self.start_compaction(commit)?;
+        let may = self.compaction.is_none()
+            && self.shipping.as_ref().is_none_or(|shipping| shipping.shipped() >= self.sequence);
+        if may
+            && (large || self.chunks.len() > self.compact_when.chunks)
+            && let Some(last) = self.last.clone()
+        {
+            self.start_compaction(last)?;
         }
-        Ok(self.sequence)
+        Ok(())
     }
 
     /// Closes the segment that ends with this commit and has it rewritten with those before it.

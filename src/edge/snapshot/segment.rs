@@ -32,6 +32,8 @@ pub struct ChunkPlace {
     pub start: u64,
     pub length: u32,
     pub crc: u32,
+    /// Of the commit that made it valid, or will.
+    pub sequence: u64,
 }
 
 /// What a scan of a segment found.
@@ -101,12 +103,17 @@ impl Segment {
     }
 
     /// Appends a chunk and says where its payload lies.
-    pub fn append_chunk(&mut self, frame: &mut Frame, shard: u32) -> Result<ChunkPlace, SnapshotError> {
+    pub fn append_chunk(
+        &mut self,
+        frame: &mut Frame,
+        shard: u32,
+        sequence: u64,
+    ) -> Result<ChunkPlace, SnapshotError> {
         let start = self.bytes + FRAME_HEADER_BYTES as u64;
         let (bytes, crc) = frame.seal();
         self.append(bytes)?;
         let length = (bytes.len() - FRAME_HEADER_BYTES) as u32;
-        Ok(ChunkPlace { segment: self.number, shard, start, length, crc })
+        Ok(ChunkPlace { segment: self.number, shard, start, length, crc, sequence })
     }
 
     pub fn append(&mut self, frame: &[u8]) -> Result<(), SnapshotError> {
@@ -140,12 +147,15 @@ pub fn scan(directory: &Path, number: u64, state_layout: u32) -> Result<Scan, Sn
                 let Some(shard) = format::shard_of_chunk(&frames.payload) else { break };
                 let length = frames.payload.len() as u32;
                 let start = frames.position - u64::from(length);
-                places.push(ChunkPlace { segment: number, shard, start, length, crc });
+                places.push(ChunkPlace { segment: number, shard, start, length, crc, sequence: 0 });
             }
             FrameKind::Commit => {
                 let Some(commit) = Commit::decode(&frames.payload) else { break };
                 if (commit.chunks, commit.chain) != (chunks, chain) {
                     break;
+                }
+                for place in places.iter_mut().skip(valid) {
+                    place.sequence = commit.sequence;
                 }
                 (chunks, chain, valid) = (0, 0, places.len());
                 last = Some((commit, frames.position));

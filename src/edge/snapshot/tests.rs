@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
+use crate::core::rule::table::testing::Random;
 use crate::core::tests::seeded;
 use proptest::prelude::*;
 
@@ -291,4 +294,115 @@ fn a_segment_that_is_missing_is_refused() {
     fs::rename(first, second).unwrap();
     let error = Log::open(directory.path(), LAYOUT).unwrap_err();
     assert!(matches!(error, SnapshotError::Corrupt { .. }), "{error}");
+}
+
+/// What a changelog holds after some shipments, and the checkpoint that it adds up to.
+#[derive(Default)]
+struct Mirror {
+    rows: Live,
+    marker: Option<Marker>,
+}
+
+impl Mirror {
+    fn take(&mut self, shipment: &Shipment) {
+        let visited = shipment.visit(|shard, key, value| {
+            match value {
+                Some(value) => self.rows.insert((shard, key.to_vec()), value.to_vec()),
+                None => self.rows.remove(&(shard, key.to_vec())),
+            };
+            Ok::<_, std::convert::Infallible>(())
+        });
+        visited.unwrap();
+        self.marker = Some(shipment.marker.clone());
+    }
+}
+
+#[test]
+fn what_is_shipped_adds_up_to_a_checkpoint_after_whatever_pauses_restarts_and_compactions() {
+    let (mut shipments, mut joined, mut compactions) = (0, 0, 0);
+    for seed in 0..40 {
+        let mut random = Random::new(seed);
+        let folder = tempfile::tempdir().unwrap();
+        let open = |shipped: u64| {
+            let mut log = Log::open_with(folder.path(), LAYOUT, OFTEN).unwrap().0;
+            let shipping = Arc::new(Shipping::new(folder.path(), 1, shipped));
+            log.ship(Arc::clone(&shipping));
+            (log, shipping)
+        };
+        let (mut log, mut shipping) = open(0);
+        let (mut now, mut mirror) = (Live::new(), Mirror::default());
+        // What was true at each commit.
+        let mut history = BTreeMap::from([(0, Live::new())]);
+        let mut first_segment = 1;
+        for _ in 0..120 {
+            for shard in 0..2 {
+                let mut frame = Frame::chunk(shard);
+                for _ in 0..random.below(6) {
+                    let key = vec![b'k', random.below(12) as u8];
+                    let value = random.percent(70).then(|| vec![7; random.below(60) as usize]);
+                    frame.push_record(&key, value.as_deref());
+                    match value {
+                        Some(value) => now.insert((shard, key), value),
+                        None => now.remove(&(shard, key)),
+                    };
+                }
+                if !frame.is_empty() {
+                    log.append(&mut frame, shard).unwrap();
+                }
+            }
+            let sequence = log.commit(checkpoint(history.len() as i64)).unwrap();
+            history.insert(sequence, now.clone());
+            compactions += u32::from(log.first_segment() > first_segment);
+            first_segment = log.first_segment();
+            if random.percent(40) {
+                let Ok(Some(mut shipment)) = shipping.next(Duration::ZERO) else { continue };
+                // A transaction that fails is tried again with what has come since, or never.
+                if random.percent(20) {
+                    shipping.join(&mut shipment);
+                    joined += 1;
+                }
+                mirror.take(&shipment);
+                shipping.arrived(&shipment);
+                shipments += 1;
+                let marker = mirror.marker.as_ref().unwrap();
+                assert_eq!(mirror.rows, history[&marker.sequence], "seed {seed}, commit {}", marker.sequence);
+            }
+            if random.percent(8) {
+                drop(log);
+                let marker = mirror.marker.as_ref();
+                (log, shipping) = open(marker.map_or(0, |marker| marker.sequence));
+            }
+        }
+        let bytes = mirror.marker.as_ref().map(|marker| marker.encode(LAYOUT)).unwrap();
+        assert_eq!(Marker::decode(&bytes, LAYOUT).ok(), mirror.marker);
+        assert_eq!(Marker::decode(&bytes, LAYOUT + 1), Err(MarkerFault::Version));
+        for end in 0..bytes.len() {
+            assert!(Marker::decode(&bytes[..end], LAYOUT).is_err());
+        }
+    }
+    assert!(shipments > 1_000 && joined > 100 && compactions > 100, "{shipments} {joined} {compactions}");
+}
+
+#[test]
+fn a_log_that_is_cleared_takes_over_another_ones_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut frame = Frame::chunk(0);
+    {
+        let mut log = Log::open_with(folder.path(), LAYOUT, NEVER).unwrap().0;
+        frame.push_record(b"old", Some(b"1"));
+        log.append(&mut frame, 0).unwrap();
+        log.commit(checkpoint(1)).unwrap();
+        log.clear(0).unwrap();
+    }
+    // Nothing is left, though nothing else was written yet.
+    let (mut log, found) = Log::open_with(folder.path(), LAYOUT, NEVER).unwrap();
+    assert_eq!(found.checkpoint, None);
+    frame.restart(0);
+    frame.push_record(b"new", Some(b"2"));
+    log.append(&mut frame, 0).unwrap();
+    log.commit_as(41, checkpoint(9)).unwrap();
+    drop(log);
+    let (mut log, found) = Log::open_with(folder.path(), LAYOUT, NEVER).unwrap();
+    assert_eq!((found.checkpoint, log.sequence()), (Some(checkpoint(9)), 41));
+    assert_eq!(log.commit(checkpoint(10)).unwrap(), 42);
 }

@@ -159,7 +159,13 @@ impl OutboxStore for Database {
 }
 
 impl Store for Database {
-    async fn take_over(&self, shards: &[u32], holder: &str, lease: Duration) -> Result<Taken, StoreError> {
+    async fn take_over(
+        &self,
+        shards: &[u32],
+        holder: &str,
+        lease: Duration,
+        ended: Option<i64>,
+    ) -> Result<Taken, StoreError> {
         let asked: Arc<(Vec<u32>, String)> = Arc::new((shards.to_vec(), holder.to_owned()));
         // The file is locked by this process.
         let alone = !matches!(self.backend, Backend::Postgres(_));
@@ -169,7 +175,7 @@ impl Store for Database {
                 let asked = Arc::clone(&asked);
                 Box::pin(async move {
                     let (shards, holder) = &*asked;
-                    let taken = shards::take_over(connection, shards, holder, lease, alone).await?;
+                    let taken = shards::take_over(connection, shards, holder, lease, ended, alone).await?;
                     if matches!(taken, Taken::Mine(_)) {
                         outbox::recover(connection, Lapsed::OfTheDead, resend).await?;
                     }

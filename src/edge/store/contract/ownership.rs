@@ -20,7 +20,7 @@ async fn claim(store: &impl Store, seconds: i64) -> Vec<Outgoing> {
 }
 
 async fn take(store: &impl Store, shards: &[u32], lease: Duration) -> Ownership {
-    match store.take_over(shards, "here", lease).await.expect("asked") {
+    match store.take_over(shards, "here", lease, None).await.expect("asked") {
         Taken::Mine(ownership) => ownership,
         Taken::Held(holder) => panic!("held by {}", holder.name),
     }
@@ -95,10 +95,12 @@ pub async fn nobody_takes_over_from_who_is_well(store: impl Store, server: bool)
         take(&store, &[1], HOUR).await;
         return;
     }
-    let Taken::Held(holder) = store.take_over(&[1, 2], "there", HOUR).await.expect("asked") else {
+    let Taken::Held(holder) = store.take_over(&[1, 2], "there", HOUR, None).await.expect("asked") else {
         panic!("taken from one that is well");
     };
     assert_eq!(holder.name, "here");
+    let other = store.take_over(&[1, 2], "there", HOUR, Some(first.run + 1)).await.expect("asked");
+    assert!(matches!(other, Taken::Held(_)), "another run than that has them");
     assert!(holder.left > HOUR / 2 && holder.left <= HOUR, "{:?}", holder.left);
     store.apply(&first, &[]).await.expect("nothing has changed");
     // Shards of nobody else's can be taken at any time.
@@ -106,6 +108,12 @@ pub async fn nobody_takes_over_from_who_is_well(store: impl Store, server: bool)
     store.let_go(&first).await.expect("let go");
     take(&store, &[0, 1], HOUR).await;
     is_taken_over(store.apply(&first, &[]).await, &[0, 1]);
+    // Who knows that they are over need not wait.
+    let last = store.take_over(&[0, 1], "here", HOUR, Some(first.run + 3)).await.expect("asked");
+    assert!(matches!(last, Taken::Held(_)));
+    let shards: Vec<u32> = vec![2];
+    let of_two = store.take_over(&shards, "here", HOUR, Some(first.run + 1)).await.expect("asked");
+    assert!(matches!(of_two, Taken::Mine(_)));
     // Who gives a sign of life when it is too late does not become an owner again.
     is_taken_over(store.keep(&first, HOUR).await, &[0, 1]);
 }

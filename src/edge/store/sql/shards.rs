@@ -9,6 +9,7 @@ use crate::edge::store::sql::{Connection, Result, Row, values};
 struct Entry {
     shard: i64,
     epoch: i64,
+    run: i64,
     holder: String,
     alive_until: i64,
 }
@@ -21,12 +22,14 @@ async fn end_of(connection: &mut dyn Connection, lease: Duration) -> Result<(i64
 }
 
 async fn entries(connection: &mut dyn Connection) -> Result<Vec<Entry>> {
-    let rows =
-        connection.fetch("SELECT shard, epoch, holder, alive_until FROM shards ORDER BY shard", &[]).await?;
+    let rows = connection
+        .fetch("SELECT shard, epoch, run, holder, alive_until FROM shards ORDER BY shard", &[])
+        .await?;
     let entry = |row: &Row| {
         Ok(Entry {
             shard: row.get("shard")?,
             epoch: row.get("epoch")?,
+            run: row.get("run")?,
             holder: row.get("holder")?,
             alive_until: row.get("alive_until")?,
         })
@@ -40,12 +43,14 @@ pub async fn take_over(
     shards: &[u32],
     holder: &str,
     lease: Duration,
+    ended: Option<i64>,
     alone: bool,
 ) -> Result<Taken> {
     let (now, alive_until) = end_of(connection, lease).await?;
     let entries = entries(connection).await?;
     let asked = |entry: &&Entry| shards.iter().any(|shard| i64::from(*shard) == entry.shard);
-    let alive = entries.iter().filter(asked).filter(|entry| entry.alive_until > now && !alone);
+    let is_alive = |entry: &&Entry| entry.alive_until > now && ended != Some(entry.run) && !alone;
+    let alive = entries.iter().filter(asked).filter(is_alive);
     if let Some(other) = alive.max_by_key(|entry| entry.alive_until) {
         let left = u64::try_from(other.alive_until - now).unwrap_or(0);
         return Ok(Taken::Held(Holder { name: other.holder.clone(), left: Duration::from_millis(left) }));
