@@ -28,6 +28,8 @@ pub struct Incident {
     notices: BTreeMap<(String, String), String>,
     /// Since when each account belongs to it.
     joined: BTreeMap<String, Time>,
+    /// All its ends, reopened or not.
+    ends: Vec<Time>,
 }
 
 /// The tickets of a run and everything said of them.
@@ -89,14 +91,16 @@ impl Settled {
     /// The incidents that were neither withdrawn nor explained by others.
     fn standing(&self) -> Vec<Incident> {
         let mut standing = Vec::new();
-        for TicketDetail { ticket, notices, .. } in &self.tickets {
+        for TicketDetail { ticket, notices, steps, .. } in &self.tickets {
             if ticket.state == "withdrawn" || ticket.merged_into.is_some() {
                 continue;
             }
             let values: Vec<&str> = ticket.subject.0.iter().map(|(_, value)| value.as_str()).collect();
             let told = notices.iter().filter(|notice| !notice.account_id.is_empty());
             let opened = notices.iter().filter(|notice| notice.stage == "opened");
+            let ends = steps.iter().filter(|step| step.step == "resolved").map(|step| step.at).collect();
             standing.push(Incident {
+                ends,
                 rule: ticket.rule.to_string(),
                 reason: ticket.reason.clone(),
                 name: format!("{} {}", ticket.rule, values.join(" ")),
@@ -147,8 +151,9 @@ impl Incident {
     /// Whoever shows the symptom of a cause after its last bad step, and before that is known, belongs to it or not as the
     /// partitions come.
     fn joins_at_the_end(&self, account: &str) -> bool {
-        self.rule == "channel-drop"
-            && self.joined.get(account).is_some_and(|joined| *joined + TOLERANCE + HEALTHY >= self.end)
+        let Some(joined) = self.joined.get(account) else { return false };
+        let is_near = |end: &Time| *joined + TOLERANCE + HEALTHY >= *end && *joined < *end + TOLERANCE;
+        self.rule == "channel-drop" && self.ends.iter().any(is_near)
     }
 
     fn is_same(&self, other: &Self) -> bool {
