@@ -357,7 +357,7 @@ pub fn notice_settings(settings: &Settings, rules: &RuleSet) -> NoticeSettings {
 }
 
 /// The rules whose notices go to the account manager.
-fn manager_rules(rules: &RuleSet) -> BTreeSet<String> {
+pub fn manager_rules(rules: &RuleSet) -> BTreeSet<String> {
     let to_manager = |rule: &&Rule| rule.notice.as_ref().is_some_and(|notice| notice.to == Audience::Manager);
     rules.rules.iter().filter(to_manager).map(|rule| rule.name.clone()).collect()
 }

@@ -16,6 +16,7 @@ use crate::core::rule::parse::given::TestCustomer;
 use crate::core::rule::silence::{Silence, Silences};
 use crate::core::rule::{Detect, Rule, RuleSet, RuleState};
 use crate::core::time::{Span, Time};
+use crate::daemon;
 use crate::delivery::customers::{Customer, Customers, Everybody, Personal, Profile};
 use crate::delivery::dispatch::{Dispatcher, NoticeSettings};
 use crate::delivery::notice::Decision;
@@ -100,8 +101,8 @@ pub(super) fn run(test: &RuleTest, rules: Vec<Rule>, surroundings: Surroundings<
     let begin = steps().map(|step| moment(start, step.at)).min().unwrap_or(start);
     let customers = Arc::new(Invited::of(&test.customers));
     let silences = given(test, start, silences);
-    let manager_rules = NoticeSettings::default().manager_rules;
-    let notices = NoticeSettings { manager_rules, ..NoticeSettings::default() };
+    let notices =
+        NoticeSettings { manager_rules: daemon::manager_rules(&rules), ..NoticeSettings::default() };
     let mut run = Run {
         engine: Engine::new(Arc::clone(&rules), &[SHARD]).from_the_beginning(),
         dispatcher: Dispatcher::new(notices, Arc::<Invited>::clone(&customers)),
@@ -172,7 +173,11 @@ impl Customers for Invited {
     fn find(&self, account_id: &str) -> Option<Customer> {
         match self.0.get(account_id) {
             Some((customer, _)) => Some(customer.clone()),
-            None => Everybody.find(account_id),
+            // Nothing else is known of them that could keep a message back.
+            None => Everybody.find(account_id).map(|customer| Customer {
+                manager: Some(Personal::new(format!("manager-of-{account_id}@customers.invalid"))),
+                ..customer
+            }),
         }
     }
 

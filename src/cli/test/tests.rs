@@ -13,8 +13,11 @@ tests:
 
 /// The outcome of tests written below the rule above.
 fn outcome(tests: &str) -> String {
-    let text = format!("{RULE}{tests}");
-    let rules = parse::load(&text, "rules/failing.yaml", &LoadOptions::default())
+    outcome_of(&format!("{RULE}{tests}"))
+}
+
+fn outcome_of(text: &str) -> String {
+    let rules = parse::load(text, "rules/failing.yaml", &LoadOptions::default())
         .unwrap_or_else(|errors| panic!("{}", errors.iter().map(ToString::to_string).collect::<String>()));
     let selection = Selection { rules, beside: Vec::new(), suites: Vec::new(), files: 1 };
     let results = run_all(&selection, alone(&FaultTable::default(), &Arc::default()), None);
@@ -103,6 +106,27 @@ fn a_failure_shows_the_expectation_with_a_caret_and_the_course_of_events() {
 
     1 test, 1 failed
     ");
+}
+
+#[test]
+fn a_notice_for_account_managers_is_held_where_a_customer_has_none() {
+    let rule = "name: to-managers\ntopics: orders\nwhere: 'type == \"order.failed\"'\ngroup_by: [account_id]\n\
+        detect: { kind: any }\nticket: { category: c, department: d, severity: low }\n\
+        notice: { template: delivery_late, to: manager }\ntests:\n";
+    let test = |account: &str, notices: &str| {
+        format!(
+            "  - name: for {account}\n    customers:\n      - {{ account_id: alone, tier: enterprise }}\n      \
+            - {{ account_id: kept, tier: individual, manager: li@example.com }}\n    events:\n      \
+            - {{ at: 0s, type: order.failed, account_id: {account}, order_id: o1 }}\n    expect:\n      \
+            - {{ ticket: opened }}\n{notices}"
+        )
+    };
+    let told = "      - { notice: delivery_late }\n";
+    for (account, sent) in [("alone", false), ("kept", true), ("unnamed", true)] {
+        let text = outcome_of(&format!("{rule}{}", test(account, told)));
+        assert_eq!(text.contains("held"), !sent, "{account}: {text}");
+        assert_eq!(text.ends_with("1 test, 0 failed\n"), sent, "{account}: {text}");
+    }
 }
 
 #[test]
