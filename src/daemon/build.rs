@@ -12,7 +12,7 @@ use super::figures::Board;
 use super::history::HistorySource;
 use super::locating::Locating;
 use super::neighbours::Real;
-use super::origin::{self, Origin};
+use super::origin::Origin;
 use super::pipeline::{Counts, Pipeline};
 use super::shipper::Shipper;
 use super::takeover::{Order, Takeover};
@@ -108,7 +108,7 @@ pub async fn worker<S: Store>(
     let topics = topics(&settings.topics);
     let cluster = cluster(&settings.kafka);
     let origin = Origin::find(settings, store, &probe, &cluster, shards(settings, &probe)?).await?;
-    let Origin { log, checkpoint, ownership, changelog, shipping, cut_bytes } = origin;
+    let Origin { log, checkpoint, ownership, outgoing, cut_bytes } = origin;
     probe.ensure_topic(&cluster, &settings.topics.dead_letter, "topics.dead_letter").await?;
     let places =
         places::find(&probe, &topics, checkpoint.as_ref(), settings.kafka.start, options.accept_gaps)?;
@@ -127,7 +127,8 @@ pub async fn worker<S: Store>(
     let mut snapshot = SnapshotWriter::start(log)?;
     snapshot.add(restored.tombstones)?;
     tracing::info!(records = restored.records, outdated = restored.stale, cut_bytes, "state is restored");
-    let shipper = origin::ship(changelog, shipping)?;
+    let ship = |(changelog, shipping)| Shipper::start(changelog, shipping);
+    let shipper = outgoing.map(ship).transpose()?;
     let ends = places.places.iter().map(|place| place.end).collect();
     let intake = Intake::new(
         cluster.clone(),

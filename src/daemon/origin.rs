@@ -11,8 +11,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use super::shipper::{self, Shipper};
-use super::{restore, tenure};
+use super::{restore, shipper, tenure};
 use crate::delivery::ownership::Ownership;
 use crate::delivery::store::Store;
 use crate::edge::kafka::{Changelog, Cluster, Probe};
@@ -24,8 +23,7 @@ pub struct Origin {
     pub log: Log,
     pub checkpoint: Option<Checkpoint>,
     pub ownership: Ownership,
-    pub changelog: Option<Changelog>,
-    pub shipping: Option<Arc<Shipping>>,
+    pub outgoing: Option<(Changelog, Arc<Shipping>)>,
     pub cut_bytes: u64,
 }
 
@@ -73,22 +71,13 @@ impl Origin {
         }
         write_run(directory, ownership.run)?;
         let shipped = marker.as_ref().map_or(0, |marker| marker.sequence);
-        let shipping =
-            changelog.is_some().then(|| Arc::new(Shipping::new(directory, ownership.run, shipped)));
-        if let Some(shipping) = &shipping {
-            log.ship(Arc::clone(shipping));
-        }
-        Ok(Self { log, checkpoint, ownership, changelog, shipping, cut_bytes: found.cut_bytes })
+        let outgoing = changelog.map(|changelog| {
+            let shipping = Arc::new(Shipping::new(directory, ownership.run, shipped));
+            log.ship(Arc::clone(&shipping));
+            (changelog, shipping)
+        });
+        Ok(Self { log, checkpoint, ownership, outgoing, cut_bytes: found.cut_bytes })
     }
-}
-
-/// Starts what goes to the changelog, if there is one.
-pub fn ship(
-    changelog: Option<Changelog>,
-    shipping: Option<Arc<Shipping>>,
-) -> anyhow::Result<Option<Shipper>> {
-    let Some((changelog, shipping)) = changelog.zip(shipping) else { return Ok(None) };
-    Shipper::start(changelog, shipping).map(Some)
 }
 
 /// `held`: the last commit of the folder; `previous`: the run that it is from.

@@ -51,16 +51,13 @@ impl Incident {
     fn opening_at(&self, rule: &Rule, before: Option<Phase>) -> Option<Time> {
         let waits = if rule.incident.covered_by.is_empty() { Span::ZERO } else { rule.incident.wait };
         match self.phase {
-            Phase::Open | Phase::Ended { .. } if self.silent => self.opening,
-            Phase::Open | Phase::Ended { .. } => {
+            Phase::Open | Phase::Ended { .. } if !self.silent => {
                 let stands = !self.findings.is_empty() || self.settled_findings > 0;
                 stands.then(|| self.since + rule.pending + waits)
             }
             // That the cause it had joined is over says nothing about it.
-            Phase::Withdrawn { .. } if matches!(before, Some(Phase::Joined { .. })) => self.opening,
-            Phase::Withdrawn { .. } => None,
-            Phase::Pending { .. } | Phase::Waiting { .. } | Phase::Joined { .. } => self.opening,
-            Phase::Silenced | Phase::Gone => self.opening,
+            Phase::Withdrawn { .. } if !matches!(before, Some(Phase::Joined { .. })) => None,
+            _ => self.opening,
         }
     }
 

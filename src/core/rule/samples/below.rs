@@ -25,6 +25,11 @@ impl Near {
         let value = limit.checked_mul(Decimal::new(97, 2)).filter(|value| *value > Decimal::ZERO)?;
         Some(Self { value, millis: value.to_i64().unwrap_or(i64::MAX), bin: bin_of(value) })
     }
+
+    /// Whether what began then has lasted longer by now.
+    fn is_exceeded(&self, begun: Time, asked: Asked) -> bool {
+        asked.now.since(begun).as_millis() > self.millis
+    }
 }
 
 /// The samples of a window: how many, and how many of them are, or may be, above the limit.
@@ -45,9 +50,9 @@ impl Standing {
 /// `aged`: whether samples of buckets that have not ended are above the limit when they are old enough.
 fn standing(near: &Near, shape: &Shape, series: &mut Series, asked: Asked, aged: bool) -> Option<Standing> {
     let range = series.buckets_between(shape, asked.from, asked.to);
-    let is_old = |begun: Time| asked.now.since(begun).as_millis() > near.millis;
     // No longer than what has passed since.
-    let exceeds = |sample: &&Packed| (!asked.ages || is_old(sample.time())) && sample.value() > near.value;
+    let may_exceed = |sample: &Packed| !asked.ages || near.is_exceeded(sample.time(), asked);
+    let exceeds = |sample: &&Packed| may_exceed(sample) && sample.value() > near.value;
     let samples = series.between(asked.from, asked.to);
     let mut count = samples.len() as u64;
     let mut above = samples.iter().filter(exceeds).count() as u64;
@@ -56,7 +61,7 @@ fn standing(near: &Near, shape: &Shape, series: &mut Series, asked: Asked, aged:
         let newest = coarse.newest;
         if aged {
             for (number, open) in coarse.open(range.clone()) {
-                if is_old(shape.start_of(number + 1).min(newest)) {
+                if near.is_exceeded(shape.start_of(number + 1).min(newest), asked) {
                     above += u64::from(open);
                 }
             }
@@ -91,17 +96,14 @@ pub fn surely_below_until(
 ) -> Option<Time> {
     let mut room = standing(near, shape, series, asked, false)?.room(share)?;
     let range = series.buckets_between(shape, asked.from, asked.to);
-    let (newest, mut later) = (series.folded(), 0);
-    if let Some(coarse) = series.coarse() {
-        later = coarse.above(range.end, near.bin);
-    }
-    room = room.checked_sub(later)?;
+    let newest = series.folded();
+    room = room.checked_sub(series.coarse().map_or(0, |coarse| coarse.above(range.end, near.bin)))?;
     let open = series.coarse().into_iter().flat_map(|coarse| coarse.open(range.start..coarse.len()));
     let open = open.map(|(number, open)| (shape.start_of(number + 1).min(newest), u64::from(open)));
-    let is_old = |begun: Time| asked.now.since(begun).as_millis() > near.millis;
     // Those that are old already have been counted.
-    let samples = series.between(asked.from, Time::MAX).iter();
-    let long = samples.filter(|sample| !is_old(sample.time()) && sample.value() > near.value);
+    let young = |sample: &&Packed| !near.is_exceeded(sample.time(), asked);
+    let samples = series.between(asked.from, Time::MAX).iter().filter(young);
+    let long = samples.filter(|sample| sample.value() > near.value);
     for (begun, count) in open.chain(long.map(|sample| (sample.time(), 1))) {
         match room.checked_sub(count) {
             Some(rest) => room = rest,

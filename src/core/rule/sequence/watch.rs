@@ -217,13 +217,16 @@ fn settle(settings: &impl Pattern, grace: Span, course: &mut Course, found: &[Ma
     }
     course.set_told(found.iter().map(|found| found.at).collect(), settled);
     course.drop_front(used);
-    let reach = settings.reach() + grace;
     let is_over = |entry: &Entry| {
-        entry.time < settled
-            && (entry.time + reach < settled || entry.spent || !settings.may_begin(entry.bits))
+        is_over(settings, grace, settled, (entry.time, entry.bits)) || entry.spent && entry.time < settled
     };
     let over = course.entries().iter().take_while(|entry| is_over(entry)).count();
     course.drop_front(over);
+}
+
+/// Whether an entry of this time and with these answers can begin nothing more that is not settled.
+fn is_over(settings: &impl Pattern, grace: Span, settled: Time, (time, bits): (Time, u64)) -> bool {
+    time < settled && (time + settings.reach() + grace < settled || !settings.may_begin(bits))
 }
 
 impl<P: Pattern> Watch for PatternWatch<P> {
@@ -314,11 +317,8 @@ impl<P: Pattern> Watch for PatternWatch<P> {
                 return Keep::Unchanged;
             }
             // All but a few are at rest, and need not be matched to see it.
-            let reach = settings.reach() + grace;
             let settled = moment.settled.min(moment.now - grace);
-            if kept.resting().is_some_and(|(time, bits)| {
-                time >= settled || time + reach >= settled && settings.may_begin(bits)
-            }) {
+            if kept.resting().is_some_and(|first| !is_over(settings, grace, settled, first)) {
                 return Keep::Unchanged;
             }
             kept.open(course);
